@@ -1,0 +1,1 @@
+"""The library of Chopar: what an agency system imports to ask for documents and to answer for them."""

@@ -1,0 +1,1 @@
+"""The embedded Kafka broker and the supervisor that keeps a local stack running."""

@@ -1,0 +1,1 @@
+"""A frozen pydantic model for each Avro record under `schemas/`."""

@@ -1,0 +1,1 @@
+"""Synthetic people, families and firms, by seed; pure."""

@@ -1,0 +1,1 @@
+"""One folder, one process: the services that hold registers or keep the exchange running."""
