@@ -1,0 +1,183 @@
+"""Every error that leaves a public function of Chopar, on one page.
+
+    ChoparError                     code, retriable
+      IdentifierError               a value is not what it should be; never repeats the value
+        MalformedIdentifierError      malformed_identifier
+        WrongIdentifierKindError      wrong_identifier_kind   (a STIR where a PINFL is due, and the reverse)
+        ForbiddenCharactersError      forbidden_characters    (control, right-to-left, full-width, NUL)
+      RecordError                   a record on a topic cannot be handled; it becomes a dead letter
+        NotOurFramingError            not_our_framing         (magic byte, length)
+        UndecodableError              undecodable             (truncated, random, trailing bytes, not a model)
+        UnknownSchemaError            unknown_schema          (the schema registry does not know the id)
+        WrongRecordError              wrong_record            (a schema of another record)
+        TooLargeError                 too_large               (over the topic's limit)
+        UnsolicitedAnswerError        unsolicited_answer      (an answer to no demand of ours)
+        HandlerFailedError            handler_failed          (our code failed on it three times)
+      UnavailableError (retriable)  a thing we depend on does not answer; try again later
+        BrokerUnavailableError        broker_unavailable
+        SchemaRegistryUnavailableError  schema_registry_unavailable
+        SchemaNotYetKnownError        schema_not_yet_known    (asked again for a while, then UnknownSchemaError)
+        RegisterUnavailableError      register_unavailable
+        DeliveryError                 delivery_failed         (the broker did not acknowledge)
+      StopError                     this process must not go on; somebody has to look
+        OffsetOutOfRangeError         offset_out_of_range     (records were deleted before they were read)
+        TopicLayoutError              topic_layout            (partitions or settings are not those of topics.py)
+        LawUnreadableError            law_unreadable          (what the gateway needs to answer is missing)
+      ConfigurationError            a setting, an address or a file is wrong; says which and what to do
+      NotFoundError                 what was asked for by name does not exist
+
+The consume loop decides by `retriable` alone: read again with back-off, or the dead letter topic at once. What the
+law or the business expects (no ground, no such record) is a message with a code, not an exception.
+"""
+
+from typing import ClassVar
+
+
+class ChoparError(Exception):
+    """The base of all. `code` is stable text that is published; `retriable` says whether a later try can succeed."""
+
+    code: ClassVar[str] = "error"
+    retriable: ClassVar[bool] = False
+
+
+class IdentifierError(ChoparError):
+    """A value that should identify a person, business or object does not. The message never repeats the value."""
+
+    code = "malformed_identifier"
+
+
+class MalformedIdentifierError(IdentifierError):
+    """Wrong length, wrong check digit, an impossible date: ask again."""
+
+
+class WrongIdentifierKindError(IdentifierError):
+    """The identifier of another kind of subject stands where this one is due."""
+
+    code = "wrong_identifier_kind"
+
+
+class ForbiddenCharactersError(IdentifierError):
+    """Control, right-to-left or full-width characters, or NUL."""
+
+    code = "forbidden_characters"
+
+
+class RecordError(ChoparError):
+    """A record that cannot be handled, now or later."""
+
+    code = "bad_record"
+
+
+class NotOurFramingError(RecordError):
+    """The value does not begin with the magic byte 0 and a 4-byte schema id."""
+
+    code = "not_our_framing"
+
+
+class UndecodableError(RecordError):
+    """The body does not decode by its schema, has bytes left over, or is not a valid message."""
+
+    code = "undecodable"
+
+
+class UnknownSchemaError(RecordError):
+    """The schema registry says that it does not know this schema id."""
+
+    code = "unknown_schema"
+
+
+class WrongRecordError(RecordError):
+    """The schema id belongs to a record that does not travel on this topic."""
+
+    code = "wrong_record"
+
+
+class TooLargeError(RecordError):
+    """The record is larger than its topic takes."""
+
+    code = "too_large"
+
+
+class UnsolicitedAnswerError(RecordError):
+    """An answer whose request id belongs to no demand of this requester."""
+
+    code = "unsolicited_answer"
+
+
+class HandlerFailedError(RecordError):
+    """Our own code failed on this record, three times."""
+
+    code = "handler_failed"
+
+
+class UnavailableError(ChoparError):
+    """A dependency does not answer; a later try can succeed."""
+
+    code = "unavailable"
+    retriable = True
+
+
+class BrokerUnavailableError(UnavailableError):
+    """No broker answers, or it refuses us."""
+
+    code = "broker_unavailable"
+
+
+class SchemaRegistryUnavailableError(UnavailableError):
+    """The schema registry does not answer, and the schema is not cached."""
+
+    code = "schema_registry_unavailable"
+
+
+class SchemaNotYetKnownError(UnavailableError):
+    """The schema registry does not know the id yet (a follower may lag); asked again until a deadline."""
+
+    code = "schema_not_yet_known"
+
+
+class RegisterUnavailableError(UnavailableError):
+    """The register (database) of a service does not answer."""
+
+    code = "register_unavailable"
+
+
+class DeliveryError(UnavailableError):
+    """The broker did not acknowledge what was sent."""
+
+    code = "delivery_failed"
+
+
+class StopError(ChoparError):
+    """Going on would lose or falsify something; the process stops with an alarm."""
+
+    code = "stopped"
+
+
+class OffsetOutOfRangeError(StopError):
+    """The records at the committed offset are gone: something was deleted before it was read."""
+
+    code = "offset_out_of_range"
+
+
+class TopicLayoutError(StopError):
+    """A topic's partitions or settings differ from `topics.py`."""
+
+    code = "topic_layout"
+
+
+class LawUnreadableError(StopError):
+    """A list version, secret, schema or rules number that is in force cannot be read."""
+
+    code = "law_unreadable"
+
+
+class ConfigurationError(ChoparError):
+    """A setting, an address or a file is wrong; the message says which and what to do."""
+
+    code = "configuration"
+
+
+class NotFoundError(ChoparError):
+    """What was asked for by name does not exist."""
+
+    code = "not_found"

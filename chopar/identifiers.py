@@ -1,0 +1,217 @@
+"""Who and what documents are about, and how messages are named.
+
+Identifiers are value objects that check themselves. Their `repr` and every error hide the digits: a PINFL carries a
+person's sex and date of birth, so it must not reach a log by accident. Rules and sources: a PINFL by Cabinet of
+Ministers resolution 177 of 2022-04-12 (14 digits; check digit by weights 7, 3, 1), a STIR by form only (9 digits; no
+published check rule). What an identifier means in a register is left to the services.
+"""
+
+import hashlib
+import re
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+from chopar.errors import ForbiddenCharactersError, MalformedIdentifierError, WrongIdentifierKindError
+
+AgencyId = NewType("AgencyId", str)
+ProcedureId = NewType("ProcedureId", str)
+DocumentType = NewType("DocumentType", str)
+EvidenceType = NewType("EvidenceType", str)
+DemandId = NewType("DemandId", uuid.UUID)
+
+_AGENCY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_CENTURIES = {"1": 1800, "2": 1800, "3": 1900, "4": 1900, "5": 2000, "6": 2000}
+_WEIGHTS = (7, 3, 1)
+# Letters that people write for the apostrophe of oʻ and gʻ; all fold to U+02BB in keys.
+_APOSTROPHES = dict.fromkeys((0x02BB, 0x02BC, 0x2018, 0x2019, 0x0060, 0x0027), "ʻ")
+
+
+class SubjectKind(StrEnum):
+    """What kind of subject a document is about."""
+
+    PERSON = "person"
+    BUSINESS = "business"
+    OBJECT = "object"
+
+
+def _reject_forbidden(text: str) -> None:
+    """Raise ForbiddenCharactersError for characters that no identifier or name may hold."""
+    for character in text:
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cf", "Cs", "Co", "Cn") or unicodedata.bidirectional(character) in ("R", "AL"):
+            raise ForbiddenCharactersError("control, right-to-left or unassigned characters are not allowed here")
+
+
+def _digits(text: str, length: int, name: str, other: int, other_name: str) -> str:
+    _reject_forbidden(text)
+    if text.isdigit() and not text.isascii():
+        raise ForbiddenCharactersError(f"{name}: write it in the digits 0 to 9, not in other digit characters")
+    if not (text.isascii() and text.isdigit()):
+        raise MalformedIdentifierError(f"{name}: {length} digits are due; other characters were given")
+    if len(text) == other:
+        raise WrongIdentifierKindError(f"{name} is due, but {other} digits ({other_name}) were given")
+    if len(text) != length:
+        raise MalformedIdentifierError(f"{name}: {length} digits are due; {len(text)} were given")
+    return text
+
+
+def pinfl_check_digit(first_thirteen: str) -> int:
+    """The check digit of a PINFL: digits times 7, 3, 1 repeating, added up, modulo 10."""
+    return sum(int(digit) * _WEIGHTS[index % 3] for index, digit in enumerate(first_thirteen)) % 10
+
+
+@dataclass(frozen=True, slots=True)
+class PersonId:
+    """A person by PINFL (JShSHIR).
+
+    Raises:
+        MalformedIdentifierError: not 14 digits, an impossible date, district or serial 000, or a wrong check digit.
+        WrongIdentifierKindError: nine digits, a STIR.
+        ForbiddenCharactersError: characters that are no ASCII digits but could pass for them.
+    """
+
+    pinfl: str
+
+    def __post_init__(self) -> None:
+        digits = _digits(self.pinfl, 14, "PINFL", 9, "a STIR")
+        if digits[0] not in _CENTURIES or digits[7:10] == "000" or digits[10:13] == "000":
+            raise MalformedIdentifierError("PINFL: its parts are impossible; ask again")
+        try:
+            self.born_on  # noqa: B018  the property checks the date
+        except ValueError:
+            raise MalformedIdentifierError("PINFL: it holds an impossible date of birth; ask again") from None
+        if pinfl_check_digit(digits[:13]) != int(digits[13]):
+            raise MalformedIdentifierError("PINFL: its check digit is wrong; ask again")
+
+    @property
+    def born_on(self) -> date:
+        """Date of birth, as the number carries it."""
+        text = self.pinfl
+        return date(_CENTURIES[text[0]] + int(text[5:7]), int(text[3:5]), int(text[1:3]))
+
+    @property
+    def is_male(self) -> bool:
+        """Sex, as the number carries it (an odd first digit is male)."""
+        return int(self.pinfl[0]) % 2 == 1
+
+    @property
+    def text(self) -> str:
+        """The digits. Say it only where they are needed; everything else hides them."""
+        return self.pinfl
+
+    def __repr__(self) -> str:
+        return "PersonId(…)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessId:
+    """A business by STIR; nine digits, form only (no check rule is published).
+
+    Raises:
+        MalformedIdentifierError: not nine digits.
+        WrongIdentifierKindError: fourteen digits, a PINFL.
+        ForbiddenCharactersError: characters that are no ASCII digits but could pass for them.
+    """
+
+    stir: str
+
+    def __post_init__(self) -> None:
+        _digits(self.stir, 9, "STIR", 14, "a PINFL")
+
+    @property
+    def text(self) -> str:
+        """The digits. Say it only where they are needed; everything else hides them."""
+        return self.stir
+
+    def __repr__(self) -> str:
+        return "BusinessId(…)"
+
+    __str__ = __repr__
+
+
+DataSubject: TypeAlias = PersonId | BusinessId
+
+
+def data_subject(kind: SubjectKind, text: str) -> DataSubject:
+    """Read an identifier of the kind that is due.
+
+    Raises:
+        IdentifierError: it is not one; the subclass says in what way.
+    """
+    return BusinessId(text) if kind is SubjectKind.BUSINESS else PersonId(text)
+
+
+def agency_id(text: str) -> AgencyId:
+    """Check the form of an agency id (lower case, digits, single dashes), as it also names topics.
+
+    Raises:
+        MalformedIdentifierError: it has another form.
+    """
+    if not _AGENCY.fullmatch(text) or len(text) > 64:
+        raise MalformedIdentifierError("an agency id is lower-case letters, digits and single dashes, 64 at most")
+    return AgencyId(text)
+
+
+def name_key(name: str) -> str:
+    """Fold a name for comparison: Unicode form, case, apostrophes of oʻ and gʻ, runs of spaces.
+
+    The name itself is kept as it was written; only keys fold.
+
+    Raises:
+        ForbiddenCharactersError: control or right-to-left characters.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    _reject_forbidden(composed)
+    return " ".join(composed.translate(_APOSTROPHES).casefold().split())
+
+
+def uuid7(at: datetime, random_bits: int) -> uuid.UUID:
+    """A UUIDv7 of a given time and 74 given random bits (Python 3.11 to 3.13 have none).
+
+    Args:
+        at: aware time; its milliseconds go into the first 48 bits.
+        random_bits: a non-negative integer; the lowest 74 bits are used.
+    """
+    milliseconds = int(at.timestamp() * 1000) & ((1 << 48) - 1)
+    random_a, random_b = (random_bits >> 62) & 0xFFF, random_bits & ((1 << 62) - 1)
+    return uuid.UUID(int=(milliseconds << 80) | (7 << 76) | (random_a << 64) | (0b10 << 62) | random_b)
+
+
+def uuid7_milliseconds(value: uuid.UUID) -> int:
+    """The Unix time in milliseconds that a UUIDv7 carries."""
+    return value.int >> 80
+
+
+def uuid7_time(value: uuid.UUID) -> datetime:
+    """The time that a UUIDv7 carries, in UTC."""
+    return datetime.fromtimestamp(uuid7_milliseconds(value) / 1000, UTC)
+
+
+def parse_demand_id(text: str) -> uuid.UUID | None:
+    """A UUIDv7 from its canonical text (36 lower-case characters), or None if it is anything else."""
+    try:
+        value = uuid.UUID(text)
+    except ValueError:
+        return None
+    return value if str(value) == text and value.version == 7 and value.variant == uuid.RFC_4122 else None
+
+
+def derived_uuid(*parts: str | bytes | int) -> uuid.UUID:
+    """A UUIDv8 from the SHA-256 of its parts: the same cause gives the same id, whoever computes it.
+
+    Every part is preceded by its length, so no two different lists of parts meet.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    number = int.from_bytes(digest.digest()[:16], "big")
+    number = (number & ~(0xF << 76)) | (8 << 76)
+    return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))
