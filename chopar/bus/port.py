@@ -1,0 +1,226 @@
+"""What Chopar needs of a bus, as Protocols: records, producers, consumers of a group, readers without one, an admin.
+
+Two implementations keep these promises and run one contract suite: `chopar.bus.kafka` and `chopar.bus.memory`. The
+port knows nothing of Avro, agencies or demands; what may be sent where stands in `chopar.topics`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
+
+from chopar.errors import ChoparError
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """A record as it was read. `timestamp_ms` is the broker's own time (log append time), Unix milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where it was read."""
+        return TopicPartition(self.topic, self.partition)
+
+    def header(self, name: str) -> bytes | None:
+        """The first header of this name, or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+class Outgoing(NamedTuple):
+    """A record to be sent. The partition is always named: nobody hashes a key twice."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Sent(NamedTuple):
+    """The broker's acknowledgement."""
+
+    offset: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLayout:
+    """A topic as it is to be created. `settings` are Kafka's own names (`retention.ms`, `cleanup.policy`, ...)."""
+
+    name: str
+    partitions: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+Assigned: TypeAlias = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]
+Revoked: TypeAlias = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+
+
+class Producer(Protocol):
+    """Sends batches, idempotently, acknowledged by all in-sync replicas."""
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers, after retries; the message says which of wrong address, closed port
+                or refused credentials it was, as far as can be told.
+        """
+
+    async def stop(self) -> None:
+        """Flush what was handed over and disconnect."""
+
+    async def send(self, records: Sequence[Outgoing]) -> list[Sent | ChoparError]:
+        """Send, and wait for every single delivery.
+
+        Records of one topic and partition keep their order. The call has a deadline of its own and never hangs.
+
+        Returns:
+            One entry per record, in the order given: its acknowledgement, or why it was not acknowledged
+            (`DeliveryError`: unknown whether it was written; `TooLargeError`: it was not and never will be).
+        """
+
+
+class Fetcher(Protocol):
+    """What consumers of a group and readers share."""
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerUnavailableError."""
+
+    async def stop(self) -> None:
+        """Leave and disconnect; a fetch under way returns nothing."""
+
+    async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        """Take what there is, waiting at most `timeout_seconds` for a first record.
+
+        Only records of partitions that are held now and not paused, each partition in offset order, from its position.
+
+        Raises:
+            OffsetOutOfRangeError: the position lies outside what the broker holds; nothing is skipped silently.
+            BrokerUnavailableError: the broker does not answer.
+        """
+
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions held now."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """The next fetch of this partition starts at `offset`, whatever has been buffered."""
+
+    def position(self, partition: TopicPartition) -> int:
+        """The offset of the next record that a fetch would give."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record, asked of the broker now."""
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The first offset that the broker still holds, asked now."""
+
+
+class Consumer(Fetcher, Protocol):
+    """A member of a consumer group.
+
+    A partition without a commit starts at its beginning. `assigned` is awaited with the start offset of each partition
+    before any of its records is given out; `revoked` is awaited before another member may get it.
+    """
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the next offsets to read. Partitions no longer held are left out.
+
+        Raises:
+            BrokerUnavailableError: it could not be stored, or the group has gone on without us.
+        """
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give out nothing of these until they are resumed; the position stays."""
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give them out again."""
+
+
+class Reader(Fetcher, Protocol):
+    """Reads named partitions, of its own accord: no group, no commit."""
+
+
+class Admin(Protocol):
+    """Makes and describes topics."""
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerUnavailableError."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+
+    async def create(self, layouts: Sequence[TopicLayout]) -> list[str]:
+        """Make the topics that are missing; returns their names.
+
+        Raises:
+            TopicLayoutError: one exists with another number of partitions or other settings (of those that are named).
+        """
+
+    async def partitions(self) -> dict[str, int]:
+        """All topics and how many partitions each has."""
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """The committed offsets of a group (empty where it has none)."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record of each."""
+
+    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        """For each, the first offset stamped at or after a time; the end offset where there is none."""
+
+
+class Bus(Protocol):
+    """Makes the four."""
+
+    def producer(self, name: str) -> Producer:
+        """A producer; `name` is the client id, for the broker's logs."""
+
+    def consumer(self, group: str, topics: Sequence[str], *, assigned: Assigned, revoked: Revoked) -> Consumer:
+        """A member of `group` on `topics`."""
+
+    def reader(self, start: Mapping[TopicPartition, int | None]) -> Reader:
+        """A reader of the named partitions, each from an offset, or from its beginning if that is None."""
+
+    def admin(self) -> Admin:
+        """An admin."""
+
+
+_MASK = 0xFFFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Kafka's default partitioner (murmur2), so that every client puts a demand on the same partition.
+
+    Chosen once by the asker; every later hop copies the number.
+    """
+    return (_murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _murmur2(data: bytes) -> int:
+    length = len(data)
+    multiplier, value = 0x5BD1E995, (0x9747B28C ^ length) & _MASK
+    whole = length & ~3
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * multiplier & _MASK
+        word = (word ^ (word >> 24)) * multiplier & _MASK
+        value = (value * multiplier & _MASK) ^ word
+    if whole < length:
+        value = (value ^ int.from_bytes(data[whole:], "little")) * multiplier & _MASK
+    value = (value ^ (value >> 13)) * multiplier & _MASK
+    return value ^ (value >> 15)
