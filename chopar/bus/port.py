@@ -5,10 +5,10 @@ port knows nothing of Avro, agencies or demands; what may be sent where stands i
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from chopar.errors import ChoparError
+from chopar.topics import TopicLayout
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
@@ -56,15 +56,6 @@ class Sent(NamedTuple):
 
     offset: int
     timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TopicLayout:
-    """A topic as it is to be created. `settings` are Kafka's own names (`retention.ms`, `cleanup.policy`, ...)."""
-
-    name: str
-    partitions: int
-    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 Assigned: TypeAlias = Callable[[Mapping[TopicPartition, int]], Awaitable[None]]

@@ -1,0 +1,157 @@
+"""The frame and the codec: magic byte 0, a 4-byte schema id, the Avro body.
+
+A process writes with the schemas it was built with (the `.avsc` files of this distribution) and learns their ids from
+the schema registry; what it reads is decoded with the writer's schema, by id, and resolved to its own. Where ids and
+texts come from is left to the caller: `chopar.schema_registry` for agencies, the activated law for the gateway.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import fastavro
+
+from chopar.errors import ConfigurationError, NotOurFramingError, TooLargeError, UndecodableError, WrongRecordError
+from chopar.messages.record import Message
+
+MAX_VALUE_BYTES = 1024 * 1024
+"""The largest value of a record; what is larger goes by reference and hash."""
+
+_HEADER = struct.Struct(">bI")
+ParsedSchema: TypeAlias = Any  # fastavro's parsed form; it has no type of its own
+
+
+class SchemaFiles:
+    """The schemas that this process was built with, by the full name of their record.
+
+    Args:
+        texts: full record name to the text of its `.avsc` file.
+    """
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = dict(texts)
+        self._parsed: dict[str, ParsedSchema] = {}
+
+    @classmethod
+    def shipped(cls) -> "SchemaFiles":
+        """Those of this distribution: `chopar/schemas` in a wheel, `schemas/` in a checkout."""
+        packaged = resources.files("chopar").joinpath("schemas")
+        folder = Path(str(packaged))
+        if not folder.is_dir():
+            folder = Path(__file__).resolve().parent.parent / "schemas"
+        return cls.from_folder(folder)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "SchemaFiles":
+        """All `.avsc` files below a folder.
+
+        Raises:
+            ConfigurationError: there are none, or one is not an Avro record.
+        """
+        texts: dict[str, str] = {}
+        for path in sorted(folder.rglob("*.avsc")):
+            text = path.read_text(encoding="utf-8")
+            try:
+                schema = json.loads(text)
+                texts[f"{schema['namespace']}.{schema['name']}"] = text
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigurationError(f"{path.name}: not an Avro record schema") from error
+        if not texts:
+            raise ConfigurationError(f"no .avsc files below {folder}")
+        return cls(texts)
+
+    def with_texts(self, texts: Mapping[str, str]) -> "SchemaFiles":
+        """These and others, for records of somebody's own."""
+        return SchemaFiles({**self.texts, **texts})
+
+    def parsed(self, record: str) -> ParsedSchema:
+        """The parsed schema of a record.
+
+        Raises:
+            ConfigurationError: there is no such schema among these.
+        """
+        schema = self._parsed.get(record)
+        if schema is None:
+            if record not in self.texts:
+                raise ConfigurationError(f"no schema {record} among those that this process was built with")
+            schema = self._parsed[record] = parse_schema(self.texts[record])
+        return schema
+
+
+@cache
+def parse_schema(text: str) -> ParsedSchema:
+    """Parse the text of a schema.
+
+    Raises:
+        UndecodableError: it is no valid Avro schema.
+    """
+    try:
+        return fastavro.parse_schema(json.loads(text))
+    except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
+        raise UndecodableError("the writer's schema is no valid Avro schema") from error
+
+
+def schema_name(schema: ParsedSchema) -> str:
+    """The full name of a parsed record schema; empty if it is no record."""
+    return str(schema.get("name", "")) if isinstance(schema, dict) else ""
+
+
+def frame(schema_id: int, body: bytes) -> bytes:
+    """Put the magic byte and the schema id before a body."""
+    return _HEADER.pack(0, schema_id) + body
+
+
+def unframe(value: bytes) -> tuple[int, bytes]:
+    """Split a value into schema id and body.
+
+    Raises:
+        NotOurFramingError: shorter than five bytes, or another magic byte.
+    """
+    if len(value) < _HEADER.size:
+        raise NotOurFramingError("shorter than the five bytes of the frame")
+    magic, schema_id = _HEADER.unpack_from(value)
+    if magic != 0:
+        raise NotOurFramingError("the first byte is not the magic byte 0")
+    return schema_id, value[_HEADER.size :]
+
+
+def encode_body(schema: ParsedSchema, message: Message) -> bytes:
+    """Encode a message, without the frame.
+
+    Raises:
+        TooLargeError: more than `MAX_VALUE_BYTES`.
+    """
+    out = BytesIO()
+    fastavro.schemaless_writer(out, schema, message.to_avro(), disable_tuple_notation=True)
+    body = out.getvalue()
+    if len(body) + _HEADER.size > MAX_VALUE_BYTES:
+        size = len(body) + _HEADER.size
+        raise TooLargeError(f"{type(message).__name__} of {size} bytes; {MAX_VALUE_BYTES} at most")
+    return body
+
+
+def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None = None) -> dict[str, Any]:
+    """Decode a body by its writer's schema, resolved to the reader's.
+
+    Raises:
+        WrongRecordError: the writer's schema is of another record than the reader's.
+        UndecodableError: it is cut short, has bytes left over, or does not decode.
+    """
+    if reader is not None and schema_name(writer) != schema_name(reader):
+        raise WrongRecordError(f"a {schema_name(writer)} where a {schema_name(reader)} is due")
+    source = BytesIO(body)
+    try:
+        datum = fastavro.schemaless_reader(source, writer, None if reader is writer else reader)
+    except Exception:  # noqa: BLE001
+        # fastavro raises whatever its input made it stumble over, and says the value: the cause is not kept.
+        raise UndecodableError("the body does not decode by its schema") from None
+    if source.tell() != len(body):
+        raise UndecodableError("bytes are left over after the record")
+    if not isinstance(datum, dict):
+        raise UndecodableError("the schema is not of a record")
+    return datum

@@ -1,0 +1,279 @@
+"""Client of a schema registry (the field's REST API), and its in-memory twin.
+
+Schemas are registered by deployment (`chopar schema push`), never by a process that writes, and a process never asks
+for "latest": it looks up the id of the text that it was built with. Ids and texts are for ever, so they are kept on
+disk.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import httpx2
+
+from chopar.avro import ParsedSchema, SchemaFiles, decode_body, encode_body, frame, parse_schema, unframe
+from chopar.errors import (
+    ConfigurationError,
+    SchemaNotYetKnownError,
+    SchemaRegistryUnavailableError,
+    UnknownSchemaError,
+)
+from chopar.messages.record import Message
+
+_M = TypeVar("_M", bound=Message)
+
+_ASK_AGAIN_SECONDS = 10.0
+"""A follower of the registry may lag: an unknown id is asked again this long before it counts as unknown."""
+
+_NEGATIVE_SECONDS = 30.0
+"""How long "unknown" is believed without asking again."""
+
+
+class SchemaRegistry(Protocol):
+    """What writers and readers need of a schema registry. The subject is the full name of the record."""
+
+    async def id_of(self, subject: str, text: str) -> int:
+        """The id of a schema that was registered.
+
+        Raises:
+            SchemaRegistryUnavailableError: it does not answer, or does not know the schema yet.
+        """
+
+    async def text_of(self, schema_id: int) -> str:
+        """The text of a schema, by id.
+
+        Raises:
+            SchemaNotYetKnownError: unknown so far; ask again.
+            UnknownSchemaError: unknown for good.
+            SchemaRegistryUnavailableError: it does not answer.
+        """
+
+    async def register(self, subject: str, text: str) -> int:
+        """Register a schema; the same text gets the same id.
+
+        Raises:
+            SchemaRegistryUnavailableError: it does not answer.
+            ConfigurationError: it refuses the schema; the message says why.
+        """
+
+
+class _Asked:
+    """How long ids have been unknown."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._first: dict[int, float] = {}
+
+    def unknown(self, schema_id: int) -> Exception:
+        now = self._clock()
+        first = self._first.setdefault(schema_id, now)
+        if now - first < _ASK_AGAIN_SECONDS:
+            return SchemaNotYetKnownError("the schema registry does not know this schema id yet")
+        return UnknownSchemaError("the schema registry does not know this schema id")
+
+    def believed(self, schema_id: int) -> bool:
+        """Whether "unknown for good" still holds without asking."""
+        first = self._first.get(schema_id)
+        if first is None:
+            return False
+        age = self._clock() - first
+        if age >= _ASK_AGAIN_SECONDS + _NEGATIVE_SECONDS:
+            del self._first[schema_id]
+        return _ASK_AGAIN_SECONDS <= age < _ASK_AGAIN_SECONDS + _NEGATIVE_SECONDS
+
+
+class InMemorySchemaRegistry:
+    """The twin: same promises, no network. `available = False` makes it unreachable."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.available = True
+        self._ids: dict[tuple[str, str], int] = {}
+        self._texts: dict[int, str] = {}
+        self._asked = _Asked(clock)
+
+    def _check(self) -> None:
+        if not self.available:
+            raise SchemaRegistryUnavailableError("the schema registry does not answer")
+
+    async def id_of(self, subject: str, text: str) -> int:
+        """See `SchemaRegistry`."""
+        self._check()
+        try:
+            return self._ids[subject, text]
+        except KeyError:
+            raise SchemaRegistryUnavailableError(f"{subject} is not registered: run `chopar schema push`") from None
+
+    async def text_of(self, schema_id: int) -> str:
+        """See `SchemaRegistry`."""
+        if schema_id in self._texts:
+            return self._texts[schema_id]
+        self._check()
+        raise self._asked.unknown(schema_id)
+
+    async def register(self, subject: str, text: str) -> int:
+        """See `SchemaRegistry`."""
+        self._check()
+        known = next((i for i, t in self._texts.items() if t == text), None)
+        schema_id = known if known is not None else len(self._texts) + 1
+        self._texts[schema_id] = text
+        self._ids[subject, text] = schema_id
+        return schema_id
+
+
+class HttpSchemaRegistry:
+    """The client. One connection pool; close it with `aclose`.
+
+    Args:
+        url: base address of the registry.
+        cache: folder that keeps texts by id and ids by text; None: memory only.
+        clock: monotonic seconds, for how long an unknown id is asked again.
+        timeout_seconds: of one request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cache: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
+        self._url = url
+        self._cache = cache
+        self._asked = _Asked(clock)
+        self._texts: dict[int, str] = {}
+        self._ids: dict[tuple[str, str], int] = {}
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
+            for path in cache.glob("*.json"):
+                self._read_cached(path)
+
+    def _read_cached(self, path: Path) -> None:
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            schema_id, subject, text = int(row["id"]), row["subject"], str(row["schema"])
+        except (ValueError, KeyError, TypeError):
+            path.unlink(missing_ok=True)  # a half-written file is only a cache miss
+            return
+        self._texts[schema_id] = text
+        if subject is not None:
+            self._ids[str(subject), text] = schema_id
+
+    def _keep(self, schema_id: int, text: str, subject: str | None) -> None:
+        self._texts[schema_id] = text
+        if subject is not None:
+            self._ids[subject, text] = schema_id
+        if self._cache is not None:
+            name = f"{schema_id}.json" if subject is None else f"{schema_id}-{subject}.json"
+            temporary = self._cache / f".{name}.{os.getpid()}"
+            row = {"id": schema_id, "subject": subject, "schema": text}
+            temporary.write_text(json.dumps(row), encoding="utf-8")
+            temporary.replace(self._cache / name)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = await self._client.request(method, path, json=body)
+            content = answer.json()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise SchemaRegistryUnavailableError(f"the schema registry at {self._url} does not answer") from error
+        if answer.status_code >= 500 or not isinstance(content, dict):
+            raise SchemaRegistryUnavailableError(f"the schema registry at {self._url} answers {answer.status_code}")
+        return answer.status_code, content
+
+    async def id_of(self, subject: str, text: str) -> int:
+        """See `SchemaRegistry`."""
+        if (subject, text) in self._ids:
+            return self._ids[subject, text]
+        status, content = await self._call("POST", f"/subjects/{subject}", {"schema": text})
+        if status != 200:
+            raise SchemaRegistryUnavailableError(f"{subject} is not registered: run `chopar schema push`")
+        self._keep(int(content["id"]), text, subject)
+        return int(content["id"])
+
+    async def text_of(self, schema_id: int) -> str:
+        """See `SchemaRegistry`."""
+        if schema_id in self._texts:
+            return self._texts[schema_id]
+        if self._asked.believed(schema_id):
+            raise UnknownSchemaError("the schema registry does not know this schema id")
+        status, content = await self._call("GET", f"/schemas/ids/{schema_id}")
+        if status != 200:
+            raise self._asked.unknown(schema_id)
+        self._keep(schema_id, str(content["schema"]), None)
+        return self._texts[schema_id]
+
+    async def register(self, subject: str, text: str) -> int:
+        """See `SchemaRegistry`."""
+        status, content = await self._call("POST", f"/subjects/{subject}/versions", {"schema": text})
+        if status != 200:
+            raise ConfigurationError(f"{subject}: the schema registry refuses it: {content.get('message', status)}")
+        self._keep(int(content["id"]), text, subject)
+        return int(content["id"])
+
+
+class Encoder:
+    """Writes messages with the schemas that this process was built with.
+
+    `prepare` looks the ids up once; after it `encode` needs no network.
+    """
+
+    def __init__(self, files: SchemaFiles, registry: SchemaRegistry) -> None:
+        self._files = files
+        self._registry = registry
+        self._ids: dict[str, int] = {}
+
+    async def prepare(self, *records: type[Message] | str) -> None:
+        """Look up the ids of these records.
+
+        Raises:
+            SchemaRegistryUnavailableError: see `SchemaRegistry.id_of`.
+        """
+        names = [record if isinstance(record, str) else record.RECORD for record in records]
+        ids = await asyncio.gather(*(self._registry.id_of(name, self._files.texts[name]) for name in names))
+        self._ids.update(zip(names, ids, strict=True))
+
+    def encode(self, message: Message) -> bytes:
+        """The framed value of a message whose record was prepared.
+
+        Raises:
+            ConfigurationError: its record was not prepared.
+            TooLargeError: see `chopar.avro.encode_body`.
+        """
+        if message.RECORD not in self._ids:
+            raise ConfigurationError(f"{message.RECORD}: its schema id was not looked up before writing")
+        return frame(self._ids[message.RECORD], encode_body(self._files.parsed(message.RECORD), message))
+
+
+class Decoder:
+    """Reads framed values by their writer's schema, resolved to the schemas that this process was built with."""
+
+    def __init__(self, files: SchemaFiles, registry: SchemaRegistry) -> None:
+        self._files = files
+        self._registry = registry
+        self._writers: dict[int, ParsedSchema] = {}
+
+    async def datum(self, value: bytes, record: str | None = None) -> dict[str, Any]:
+        """Decode a value; `record` names the reader's schema (None: the writer's own).
+
+        Raises:
+            RecordError: it cannot be read; the subclass says why.
+            SchemaNotYetKnownError, SchemaRegistryUnavailableError: not now; try again.
+        """
+        schema_id, body = unframe(value)
+        writer = self._writers.get(schema_id)
+        if writer is None:
+            writer = self._writers[schema_id] = parse_schema(await self._registry.text_of(schema_id))
+        return decode_body(body, writer, self._files.parsed(record) if record else None)
+
+    async def message(self, value: bytes, model: type[_M]) -> _M:
+        """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
+        return model.from_avro(await self.datum(value, model.RECORD))
