@@ -69,8 +69,8 @@ class Producer(Protocol):
         """Connect.
 
         Raises:
-            BrokerUnavailableError: no broker answers, after retries; the message says which of wrong address, closed port
-                or refused credentials it was, as far as can be told.
+            BrokerUnavailableError: no broker answers, after retries; the message says as far as can be told whether the
+                address is wrong, the port closed or the credentials refused.
         """
 
     async def stop(self) -> None:

@@ -1,0 +1,147 @@
+"""What a process shows of itself: logs, metrics, health.
+
+Logs are structlog: JSON lines where nobody looks, colours on a terminal. A processor placed last masks runs of digits
+that could be identifiers, and drops bodies, whatever wrote them. Metrics and health are Starlette routes on one small
+listener. What is measured is decided where it happens.
+"""
+
+import asyncio
+import logging
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+_IDENTIFIER = re.compile(r"(?<!\d)(\d{14}|\d{9})(?!\d)")
+_BODIES = frozenset({"body", "value", "evidence", "subject", "parameters", "pinfl", "stir", "name"})
+
+Ready: TypeAlias = Callable[[], Mapping[str, str]]
+"""What is missing before this process can work, by name; empty when it is ready."""
+
+
+def mask(text: str) -> str:
+    """Replace every run of exactly 14 or 9 digits (a PINFL, a STIR) by dots."""
+    return _IDENTIFIER.sub("…", text)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, Mapping):
+        return {key: _masked(part) for key, part in value.items() if key not in _BODIES}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_masked(part) for part in value]
+    return value
+
+
+def drop_personal_data(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The structlog processor that stands last: masks identifiers in every string, drops bodies."""
+    for key in list(event):
+        if key in _BODIES:
+            del event[key]
+        else:
+            event[key] = _masked(event[key])
+    return event
+
+
+def configure_logging(level: str, *, process: str, stream: Any = None) -> None:
+    """Set structlog and the standard logging of libraries up, once, in `__main__`.
+
+    Args:
+        level: debug, info, warning or error.
+        process: bound to every line.
+        stream: where lines go; standard output by default.
+    """
+    out = stream or sys.stdout
+    renderer: Any = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, drop_personal_data, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, drop_personal_data, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def health_routes(ready: Ready, metrics: CollectorRegistry) -> list[Route]:
+    """The routes `/live`, `/ready` (503 with what is missing) and `/metrics`."""
+
+    async def live(_: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def readiness(_: Request) -> Response:
+        missing = ready()
+        return JSONResponse({"ready": not missing, "missing": dict(missing)}, status_code=503 if missing else 200)
+
+    async def measured(_: Request) -> Response:
+        return Response(generate_latest(metrics), media_type="text/plain; version=0.0.4")
+
+    return [Route("/live", live), Route("/ready", readiness), Route("/metrics", measured)]
+
+
+def health_app(ready: Ready, metrics: CollectorRegistry, routes: Sequence[Route] = ()) -> Starlette:
+    """An application of the health routes and others."""
+    return Starlette(routes=[*routes, *health_routes(ready, metrics)])
+
+
+async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
+    """Serve an application on `host:port` until something is awaited to its end, then stop within a few seconds.
+
+    Signals stay with the caller.
+    """
+    host, _, port = address.rpartition(":")
+    config = uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=int(port),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        lifespan="off",
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    running = asyncio.ensure_future(server.serve())
+    waiting = asyncio.ensure_future(until)
+    try:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        await running
+        if not waiting.done():
+            waiting.cancel()
+    if waiting.done() and not waiting.cancelled():
+        waiting.result()
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    yield
