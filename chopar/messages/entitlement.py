@@ -1,0 +1,74 @@
+"""Which fields of an evidence record an access ground lets through: cut at the holder, checked again at the asker.
+
+Works on decoded Avro data, so it knows no evidence type. A field is named by its name; `debts.amount_tiyin` names one
+field of each record in a list. `source_register`, `as_of` and `fields_given` always come along.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+ALWAYS = frozenset({"source_register", "as_of", "fields_given"})
+
+
+def _tree(fields: Iterable[str]) -> dict[str, set[str]]:
+    """Top-level name to the names below it; empty: all of it."""
+    tree: dict[str, set[str]] = {}
+    whole: set[str] = set()
+    for field in fields:
+        name, _, below = field.partition(".")
+        tree.setdefault(name, set())
+        if below:
+            tree[name].add(below)
+        else:
+            whole.add(name)
+    return {name: set() if name in whole else below for name, below in tree.items()}
+
+
+def _cut_below(value: Any, allowed: set[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: part if name in allowed else None for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut_below(part, allowed) for part in value]
+    return value
+
+
+def cut(datum: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """A copy of an evidence datum in which every field that is not let through is null.
+
+    `fields_given` of the copy names what was let through, sorted.
+    """
+    names = sorted(set(fields))
+    tree = _tree(names)
+    kept: dict[str, Any] = {}
+    for name, value in datum.items():
+        if name in ALWAYS:
+            kept[name] = value
+        elif name in tree:
+            kept[name] = _cut_below(value, tree[name]) if tree[name] else value
+        else:
+            kept[name] = None
+    kept["fields_given"] = names
+    return kept
+
+
+def _beyond_below(value: Any, allowed: set[str], prefix: str) -> set[str]:
+    if isinstance(value, Mapping):
+        return {f"{prefix}.{name}" for name, part in value.items() if part is not None and name not in allowed}
+    if isinstance(value, (list, tuple)):
+        return set().union(*(_beyond_below(part, allowed, prefix) for part in value))
+    return set()
+
+
+def beyond(datum: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
+    """The names of fields that a datum holds although they were not let through; sorted, empty if all is well."""
+    names = set(fields)
+    tree = _tree(names)
+    found: set[str] = set(datum.get("fields_given") or ()) - names
+    for name, value in datum.items():
+        if name in ALWAYS or value is None:
+            continue
+        if name not in tree:
+            found.add(name)
+        elif tree[name]:
+            found |= _beyond_below(value, tree[name], name)
+    return sorted(found)

@@ -1,0 +1,55 @@
+"""Secrets of a process: one file each, mode 0600, under the home folder; never in the environment or a log."""
+
+import os
+from pathlib import Path
+
+from chopar.errors import ConfigurationError
+
+SECRET_BYTES = 32
+
+
+def secret_path(home: Path, name: str) -> Path:
+    """Where the secret of this name lies."""
+    return home / "secrets" / name
+
+
+def read_secret(home: Path, name: str) -> bytes:
+    """Read a secret.
+
+    Raises:
+        ConfigurationError: it is missing, too short, or others may read it; says which file and what to do.
+    """
+    path = secret_path(home, name)
+    try:
+        mode, secret = path.stat().st_mode, path.read_bytes()
+    except OSError:
+        raise ConfigurationError(f"the secret {path} is missing or cannot be read") from None
+    if mode & 0o077:
+        raise ConfigurationError(f"the secret {path} can be read by others: chmod 600 it, and replace it")
+    if len(secret) < SECRET_BYTES:
+        raise ConfigurationError(f"the secret {path} is shorter than {SECRET_BYTES} bytes")
+    return secret
+
+
+def ensure_secret(home: Path, name: str) -> bytes:
+    """Read a secret, making it first if it does not exist. Two processes that make it at once end up with one.
+
+    Raises:
+        ConfigurationError: see `read_secret`.
+    """
+    path = secret_path(home, name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # fails if somebody was faster: theirs counts
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return read_secret(home, name)
