@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from chopar.avro import ParsedSchema, SchemaFiles, decode_body, encode_body, frame, parse_schema, unframe
+from chopar.avro import ParsedSchema, SchemaFiles, decode_body, encode_body, frame, parse_schema, schema_name, unframe
 from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
@@ -261,19 +261,24 @@ class Decoder:
         self._registry = registry
         self._writers: dict[int, ParsedSchema] = {}
 
-    async def datum(self, value: bytes, record: str | None = None) -> dict[str, Any]:
-        """Decode a value; `record` names the reader's schema (None: the writer's own).
+    async def _writer(self, value: bytes) -> tuple[ParsedSchema, bytes]:
+        schema_id, body = unframe(value)
+        writer = self._writers.get(schema_id)
+        if writer is None:
+            writer = self._writers[schema_id] = parse_schema(await self._registry.text_of(schema_id))
+        return writer, body
+
+    async def datum(self, value: bytes) -> tuple[str, dict[str, Any]]:
+        """Decode a value by its writer's schema alone: the full name of its record, and the datum.
 
         Raises:
             RecordError: it cannot be read; the subclass says why.
             SchemaNotYetKnownError, SchemaRegistryUnavailableError: not now; try again.
         """
-        schema_id, body = unframe(value)
-        writer = self._writers.get(schema_id)
-        if writer is None:
-            writer = self._writers[schema_id] = parse_schema(await self._registry.text_of(schema_id))
-        return decode_body(body, writer, self._files.parsed(record) if record else None)
+        writer, body = await self._writer(value)
+        return schema_name(writer), decode_body(body, writer)
 
     async def message(self, value: bytes, model: type[_M]) -> _M:
         """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
-        return model.from_avro(await self.datum(value, model.RECORD))
+        writer, body = await self._writer(value)
+        return model.from_avro(decode_body(body, writer, self._files.parsed(model.RECORD)))

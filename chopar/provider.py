@@ -1,0 +1,291 @@
+"""An agency that answers: a function for each evidence type; the library does the rest.
+
+    provider = Provider("some-agency", register="name of the register")
+
+    @provider.answers("some-evidence")
+    async def some_evidence(request: EvidenceRequested, register: Register) -> SomeEvidence | NoRecord: ...
+
+The library reads requests, cuts what the function returns to the fields that the access ground lets through, has the
+access recorded before the answer is released, and derives every id, so that a repeated request gets the same answer
+under the same id. What the register holds, and what a field means, is the agency's.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from chopar.bus.consume import Outputs
+from chopar.bus.port import Record, TopicPartition
+from chopar.envelope import outgoing
+from chopar.errors import ConfigurationError, WrongRecordError
+from chopar.identifiers import AgencyId, DataSubject, SubjectKind, agency_id, data_subject, derived_uuid
+from chopar.messages.entitlement import cut
+from chopar.messages.evidence import (
+    Evidence,
+    EvidenceProvided,
+    EvidenceRequested,
+    EvidenceUnavailable,
+    UnavailableCode,
+)
+from chopar.messages.exchange import AccessEntry, ExchangeRecorded
+from chopar.schema_registry import Decoder, Encoder
+from chopar.topics import EVIDENCE_PROVIDED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
+
+_BLOCK = 512
+_SMALLEST = 1024
+"""Every answer is padded to a multiple of 512 bytes, and to two blocks at least: a hit and a `no_record` of an ordinary
+register are then of one size."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class NoRecord:
+    """The register does not know this person or entry. `coverage` says what the register covers; it is no fact."""
+
+    coverage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmbiguousSubject:
+    """Several entries match."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotEntitled:
+    """The register's own rules do not allow this answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The answer is promised for later; the one result that is not final."""
+
+    promised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderError:
+    """This request can never be answered. A passing failure raises `UnavailableError` instead."""
+
+
+Unavailable: TypeAlias = NoRecord | AmbiguousSubject | NotEntitled | Deferred | ProviderError
+Answer: TypeAlias = Evidence | Unavailable
+AnswerFunction: TypeAlias = Callable[[EvidenceRequested, Any], Awaitable[Answer]]
+
+_CODES: dict[type, UnavailableCode] = {
+    NoRecord: UnavailableCode.NO_RECORD,
+    AmbiguousSubject: UnavailableCode.AMBIGUOUS_SUBJECT,
+    NotEntitled: UnavailableCode.NOT_ENTITLED,
+    Deferred: UnavailableCode.DEFERRED,
+    ProviderError: UnavailableCode.PROVIDER_ERROR,
+}
+
+
+def subject_of(request: EvidenceRequested) -> DataSubject:
+    """Whom the evidence is about, as an identifier.
+
+    Raises:
+        IdentifierError: the gateway lets none through that is not one.
+    """
+    return data_subject(SubjectKind(request.subject.kind), request.subject.id)
+
+
+class Provider:
+    """An agency that answers.
+
+    Args:
+        agency: its id.
+        register: name of its register, as answers carry it.
+    """
+
+    def __init__(self, agency: str, *, register: str) -> None:
+        self.agency: AgencyId = agency_id(agency)
+        self.register = register
+        self._functions: dict[str, AnswerFunction] = {}
+
+    def answers(self, evidence_type: str) -> Callable[[AnswerFunction], AnswerFunction]:
+        """Make a function the one that answers an evidence type.
+
+        Raises:
+            ConfigurationError: another one does already.
+        """
+
+        def keep(function: AnswerFunction) -> AnswerFunction:
+            if evidence_type in self._functions:
+                raise ConfigurationError(f"{evidence_type}: two functions answer it")
+            self._functions[evidence_type] = function
+            return function
+
+        return keep
+
+    @property
+    def evidence_types(self) -> tuple[str, ...]:
+        """What it answers, sorted."""
+        return tuple(sorted(self._functions))
+
+    @property
+    def topic(self) -> str:
+        """Where its requests arrive."""
+        return EVIDENCE_REQUESTED.of(self.agency)
+
+    @property
+    def group(self) -> str:
+        """Its consumer group."""
+        return f"provider.{self.agency}"
+
+    async def answer(self, request: EvidenceRequested, register: Any) -> Answer:
+        """What the agency's function says to a request; `ProviderError` for an evidence type without a function."""
+        function = self._functions.get(request.evidence_type)
+        return await function(request, register) if function else ProviderError()
+
+
+class ProviderHandler:
+    """What the consume loop calls for each request of one agency.
+
+    Args:
+        provider: the agency.
+        register: given to its functions.
+        encoder: prepared for ExchangeRecorded, EvidenceProvided, EvidenceUnavailable and the evidence records.
+        decoder: for requests.
+        secret: of the provider; makes the nonces.
+        clock: aware UTC time. Only whether a request has expired depends on it.
+        metrics: where its counter is kept.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        register: Any,
+        *,
+        encoder: Encoder,
+        decoder: Decoder,
+        secret: bytes,
+        clock: Callable[[], datetime],
+        metrics: CollectorRegistry,
+    ) -> None:
+        self._provider = provider
+        self._register = register
+        self._encoder = encoder
+        self._decoder = decoder
+        self._secret = secret
+        self._clock = clock
+        self._source = f"/agencies/{provider.agency}"
+        self._counter = Counter(
+            "chopar_evidence_requests",
+            "Requests by what became of them",
+            ["evidence_type", "outcome"],
+            registry=metrics,
+        )
+
+    async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+        """Nothing is kept per partition."""
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing is kept per partition."""
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        """Nothing to wait for."""
+
+    async def handle(self, record: Record) -> Outputs:
+        """Answer one request.
+
+        Raises:
+            RecordError: it is no request to this agency that can be read.
+            UnavailableError: the register or the schema registry does not answer; it is read again.
+        """
+        request = await self._decoder.message(record.value or b"", EvidenceRequested)
+        if request.provider != self._provider.agency:
+            raise WrongRecordError("a request to another provider")
+        if self._clock() >= request.expires_at:
+            # Nothing is read or released after expiry; the asker knows by the same time that it is undelivered.
+            self._counter.labels(request.evidence_type, "expired").inc()
+            _log.warning("evidence.expired", evidence_type=request.evidence_type)
+            return Outputs()
+        answer = await self._provider.answer(request, self._register)
+        self._counter.labels(request.evidence_type, "answered").inc()
+        return self._outputs(record, request, answer)
+
+    def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:
+        final = not isinstance(answer, Deferred)
+        body = self._encoder.encode(self._body(request, answer))
+        nonce = hmac.digest(self._secret, request.request_id, "sha256")
+        digest = hashlib.sha256(nonce + body).digest()
+        request_hash = hashlib.sha256(request.request_id).digest()
+        entry = AccessEntry(
+            request_hash=request_hash,
+            provider=self._provider.agency,
+            evidence_type=request.evidence_type,
+            procedure=request.procedure,
+            case_id=request.case_id,
+            official=request.official,
+            access_ground=request.access_ground,
+            fields=tuple(sorted(request.fields)),
+            final=final,
+            answer_digest=digest,
+        )
+        recorded = ExchangeRecorded(
+            demand_id=request.demand_id, recorded_by=self._provider.agency, requester=request.requester, access=entry
+        )
+        provided = EvidenceProvided(
+            request_id=request.request_id,
+            demand_id=request.demand_id,
+            provider=self._provider.agency,
+            requester=request.requester,
+            evidence_type=request.evidence_type,
+            final=final,
+            nonce=nonce,
+            body=body,
+        )
+        messages = (
+            (EXCHANGE_RECORDED.of(), recorded, self._encoder.encode(recorded)),
+            (EVIDENCE_PROVIDED.of(agency_id(request.requester)), provided, self._padded(provided)),
+        )
+        before, after = (
+            outgoing(
+                topic,
+                record.partition,
+                value,
+                message_id=derived_uuid(request_hash, digest, message.RECORD),
+                record=message.RECORD,
+                source=self._source,
+                time_ms=record.timestamp_ms,
+                correlation_id=request.demand_id,
+                cause=record,
+            )
+            for topic, message, value in messages
+        )
+        return Outputs(before=(before,), after=(after,))
+
+    def _body(self, request: EvidenceRequested, answer: Answer) -> Evidence | EvidenceUnavailable:
+        if isinstance(answer, Evidence):
+            datum = cut(answer.to_avro(), request.fields)
+            return type(answer).model_validate({**datum, "as_of": request.as_of})
+        return EvidenceUnavailable(
+            code=_CODES[type(answer)],
+            register_coverage=answer.coverage if isinstance(answer, NoRecord) else None,
+            promised_at=answer.promised_at if isinstance(answer, Deferred) else None,
+            source_register=self._provider.register,
+            as_of=request.as_of,
+        )
+
+    def _padded(self, provided: EvidenceProvided) -> bytes:
+        bare = len(self._encoder.encode(provided)) - 1  # without the one byte of an empty padding's length
+        padding = padding_length(bare)
+        return self._encoder.encode(provided.model_copy(update={"padding": bytes(padding)}))
+
+
+def padding_length(size_bytes: int) -> int:
+    """How many zeros, with the Avro length before them, fill `size_bytes` to the next whole number of blocks."""
+    target = max(_SMALLEST, -(-(size_bytes + 1) // _BLOCK) * _BLOCK)
+    while True:
+        for prefix in (1, 2):  # bytes of the zigzag length: 1 up to 63 zeros, 2 up to 8191
+            zeros = target - size_bytes - prefix
+            if zeros >= 0 and (1 if zeros < 64 else 2) == prefix:
+                return zeros
+        target += _BLOCK
