@@ -1,1 +1,29 @@
-"""Synthetic people, families and firms, by seed; pure."""
+"""Synthetic people, families and firms, by seed; pure.
+
+Nobody here exists. Names are put together from lists of common names, identifiers are drawn by the published rules
+(with district codes and cadastral regions that were made up), and only regions and districts are real. A number or
+name that meets a real person's does so by chance. Nothing is read from a file, a clock or the environment.
+
+The seed also settles who stands in which register and who owes taxes; each service's `seed.py` makes its entries from
+that. What a register stores, and what it says of its coverage, is left to the services.
+"""
+
+from chopar.population.model import Address, BusinessObject, Firm, OwedTax, Person, Sex, TaxKind
+from chopar.population.population import REFERENCE_DAY, Population
+from chopar.population.registers import RegisterKind
+from chopar.population.territories import REGIONS, Region
+
+__all__ = [
+    "REFERENCE_DAY",
+    "REGIONS",
+    "Address",
+    "BusinessObject",
+    "Firm",
+    "OwedTax",
+    "Person",
+    "Population",
+    "Region",
+    "RegisterKind",
+    "Sex",
+    "TaxKind",
+]
