@@ -5,10 +5,11 @@ message's cause, so a message that is sent again is the same message.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from chopar.bus.port import Headers, Outgoing, Record
+from chopar.bus.port import Headers, Outgoing
 
 CONTENT_TYPE = b"application/avro"
 
@@ -22,71 +23,55 @@ def cloudevent_time(timestamp_ms: int) -> str:
     return stamp.strftime("%Y-%m-%dT%H:%M:%S.") + f"{timestamp_ms % 1000:03d}Z"
 
 
-def traceparent(cause: Record | None, correlation_id: UUID, message_id: UUID) -> bytes:
-    """The trace context of a message: the cause's trace if it carries a valid one, else one named by the demand."""
-    found = _TRACEPARENT.fullmatch(cause.header("traceparent") or b"") if cause else None
-    trace = found.group(1) if found and found.group(1) != _NO_TRACE else correlation_id.hex.encode()
-    return b"00-%b-%b-01" % (trace, message_id.hex[16:].encode())
+def traceparent(trace: bytes | None, correlation_id: UUID, message_id: UUID) -> bytes:
+    """The trace context of a message: the given one's trace if it is valid, else a trace named by the demand."""
+    found = _TRACEPARENT.fullmatch(trace or b"")
+    named = found.group(1) if found and found.group(1) != _NO_TRACE else correlation_id.hex.encode()
+    return b"00-%b-%b-01" % (named, message_id.hex[16:].encode())
 
 
-def headers(
-    *,
-    message_id: UUID,
-    record: str,
-    source: str,
-    time_ms: int,
-    correlation_id: UUID,
-    cause: Record | None = None,
-) -> Headers:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a message follows from.
+
+    Args:
+        source: who says it, `ce_source`, for example `/gateway` or `/agencies/ID`.
+        time_ms: `ce_time`: the cause's broker time; for a demand the asker's own.
+        correlation_id: the demand id.
+        causation: what caused it: a message id, or for the gateway the place of the demand on its topic.
+        trace: the cause's `traceparent`, if it had one.
+    """
+
+    source: str
+    time_ms: int
+    correlation_id: UUID
+    causation: str | None = None
+    trace: bytes | None = None
+
+
+def headers(message_id: UUID, record: str, origin: Origin) -> Headers:
     """The headers of a message.
 
     Args:
         message_id: `ce_id`; derived from the cause by all but the first sender.
         record: full name of the Avro record, `ce_type`.
-        source: who says it, `ce_source`, for example `/gateway` or `/agencies/ID`.
-        time_ms: `ce_time`: the cause's broker time; for a demand the asker's own.
-        correlation_id: the demand id.
-        cause: the record that this one follows from.
+        origin: what it follows from.
     """
     fields: list[tuple[str, bytes]] = [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(message_id).encode()),
-        ("ce_source", source.encode()),
+        ("ce_source", origin.source.encode()),
         ("ce_type", record.encode()),
-        ("ce_time", cloudevent_time(time_ms).encode()),
-        ("ce_correlationid", str(correlation_id).encode()),
+        ("ce_time", cloudevent_time(origin.time_ms).encode()),
+        ("ce_correlationid", str(origin.correlation_id).encode()),
     ]
-    if cause is not None:
-        fields.append(("ce_causationid", f"{cause.topic}/{cause.partition}/{cause.offset}".encode()))
+    if origin.causation is not None:
+        fields.append(("ce_causationid", origin.causation.encode()))
     fields.append(("content-type", CONTENT_TYPE))
-    fields.append(("traceparent", traceparent(cause, correlation_id, message_id)))
+    fields.append(("traceparent", traceparent(origin.trace, origin.correlation_id, message_id)))
     return tuple(fields)
 
 
-def outgoing(
-    topic: str,
-    partition: int,
-    value: bytes,
-    *,
-    message_id: UUID,
-    record: str,
-    source: str,
-    time_ms: int,
-    correlation_id: UUID,
-    cause: Record | None = None,
-) -> Outgoing:
+def outgoing(topic: str, partition: int, value: bytes, message_id: UUID, record: str, origin: Origin) -> Outgoing:
     """A message on a demand's way: keyed by the demand, on the partition that every hop copies."""
-    return Outgoing(
-        topic,
-        partition,
-        str(correlation_id).encode(),
-        value,
-        headers(
-            message_id=message_id,
-            record=record,
-            source=source,
-            time_ms=time_ms,
-            correlation_id=correlation_id,
-            cause=cause,
-        ),
-    )
+    return Outgoing(topic, partition, str(origin.correlation_id).encode(), value, headers(message_id, record, origin))

@@ -19,12 +19,15 @@
         SchemaNotYetKnownError        schema_not_yet_known    (asked again for a while, then UnknownSchemaError)
         RegisterUnavailableError      register_unavailable
         DeliveryError                 delivery_failed         (the broker did not acknowledge)
+        LawIncompleteError            law_incomplete          (a list version, secret or rules number is not here yet)
+        LawNotReadError               law_not_read            (what holds at a record's time is not known yet)
       StopError                     this process must not go on; somebody has to look
         OffsetOutOfRangeError         offset_out_of_range     (records were deleted before they were read)
         TopicLayoutError              topic_layout            (partitions or settings are not those of topics.py)
-        LawUnreadableError            law_unreadable          (what the gateway needs to answer is missing)
+        LawUnreadableError            law_unreadable          (an activation or a list cannot be understood)
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
       NotFoundError                 what was asked for by name does not exist
+      InvalidEntryError             an entry breaks the rules of the register it is meant for
 
 The consume loop decides by `retriable` alone: read again with back-off, or the dead letter topic at once. What the
 law or the business expects (no ground, no such record) is a message with a code, not an exception.
@@ -147,6 +150,18 @@ class DeliveryError(UnavailableError):
     code = "delivery_failed"
 
 
+class LawIncompleteError(UnavailableError):
+    """A list version, secret, schema or rules number that is in force is not on this machine: paused, with an alarm."""
+
+    code = "law_incomplete"
+
+
+class LawNotReadError(UnavailableError):
+    """`law.activated` was not read far enough to say what holds at a record's time."""
+
+    code = "law_not_read"
+
+
 class StopError(ChoparError):
     """Going on would lose or falsify something; the process stops with an alarm."""
 
@@ -166,7 +181,7 @@ class TopicLayoutError(StopError):
 
 
 class LawUnreadableError(StopError):
-    """A list version, secret, schema or rules number that is in force cannot be read."""
+    """A record of `law.activated`, or a list version, cannot be understood."""
 
     code = "law_unreadable"
 
@@ -181,3 +196,9 @@ class NotFoundError(ChoparError):
     """What was asked for by name does not exist."""
 
     code = "not_found"
+
+
+class InvalidEntryError(ChoparError):
+    """An entry breaks the rules of the register it is meant for; the message says which rule and repeats no value."""
+
+    code = "invalid_entry"

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Record, TopicPartition
-from chopar.envelope import outgoing
+from chopar.envelope import Origin, outgoing
 from chopar.errors import ConfigurationError, WrongRecordError
 from chopar.identifiers import AgencyId, DataSubject, SubjectKind, agency_id, data_subject, derived_uuid
 from chopar.messages.entitlement import cut
@@ -246,17 +246,21 @@ class ProviderHandler:
             (EXCHANGE_RECORDED.of(), recorded, self._encoder.encode(recorded)),
             (EVIDENCE_PROVIDED.of(agency_id(request.requester)), provided, self._padded(provided)),
         )
+        origin = Origin(
+            source=self._source,
+            time_ms=int(request.as_of.timestamp() * 1000),
+            correlation_id=request.demand_id,
+            causation=(record.header("ce_id") or b"").decode("ascii", "replace") or None,
+            trace=record.header("traceparent"),
+        )
         before, after = (
             outgoing(
                 topic,
                 record.partition,
                 value,
-                message_id=derived_uuid(request_hash, digest, message.RECORD),
-                record=message.RECORD,
-                source=self._source,
-                time_ms=record.timestamp_ms,
-                correlation_id=request.demand_id,
-                cause=record,
+                derived_uuid(request_hash, digest, message.RECORD),
+                message.RECORD,
+                origin,
             )
             for topic, message, value in messages
         )

@@ -22,7 +22,7 @@ import structlog
 from chopar.avro import SchemaFiles
 from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
 from chopar.completion import Completion, Delivered, Rejected
-from chopar.envelope import outgoing
+from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError, RecordError, TooLargeError
 from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7
 from chopar.messages.demand import (
@@ -195,11 +195,13 @@ class Requester:
                         DEMAND_SUBMITTED.of(self.agency),
                         partition,
                         value,
-                        message_id=derived_uuid("demand", key, value),
-                        record=Demand.RECORD,
-                        source=f"/agencies/{self.agency}",
-                        time_ms=int(self._clock().timestamp() * 1000),
-                        correlation_id=demand.demand_id,
+                        derived_uuid("demand", key, value),
+                        Demand.RECORD,
+                        Origin(
+                            source=f"/agencies/{self.agency}",
+                            time_ms=int(self._clock().timestamp() * 1000),
+                            correlation_id=demand.demand_id,
+                        ),
                     )
                 ]
             )

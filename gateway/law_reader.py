@@ -1,0 +1,165 @@
+"""Follows `law.activated`: reads it from its beginning, keeps what holds ready, and appends the gateway's marks.
+
+What the records mean is `gateway.law`'s; what is made of an activation is `gateway.standing`'s.
+"""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from chopar.avro import SchemaFiles, decode_body, encode_body, frame, unframe
+from chopar.bus.port import Bus, Outgoing, Producer, Record, TopicPartition
+from chopar.errors import ChoparError, LawNotReadError, LawUnreadableError, RecordError
+from chopar.messages.law import ListActivated, ListMark
+from chopar.topics import LAW_ACTIVATED
+from gateway.law import MARK_KEY, MARKS_PER_LEAD, Activation, Law
+from gateway.standing import Standing
+
+PARTITION = TopicPartition(LAW_ACTIVATED.of(), 0)
+
+_BATCH = 500
+_LISTEN_SECONDS = 0.5
+_WAIT_SECONDS = 20.0
+"""How long a batch waits for the law to be read far enough before it is given back to be read again."""
+
+_log = structlog.get_logger()
+
+
+class LawReader:
+    """Knows what holds at a broker time.
+
+    Args:
+        bus: where the law is read and marked.
+        files: the schemas of activations and marks; their records are known by key, so no registry is asked.
+        home: where secrets lie.
+        lists_folder: where bundles lie.
+        instance: name of this gateway in its marks, for operations.
+    """
+
+    def __init__(self, bus: Bus, files: SchemaFiles, *, home: Path, lists_folder: Path, instance: str) -> None:
+        self._bus = bus
+        self._files = files
+        self._home = home
+        self._lists_folder = lists_folder
+        self._instance = instance
+        self._law = Law()
+        self._standings: dict[int, Standing] = {}
+        self._changed = asyncio.Condition()
+        self._next: int | None = None
+        self.at_end = False
+        self.alarm: str | None = None
+
+    @property
+    def law(self) -> Law:
+        """What was read so far."""
+        return self._law
+
+    async def follow(self) -> None:
+        """Read for ever: from the beginning, or from where an earlier call came to.
+
+        Raises:
+            LawUnreadableError: a record there cannot be understood; the gateway stops.
+            BrokerUnavailableError: the broker does not answer.
+        """
+        reader = self._bus.reader({PARTITION: self._next})
+        await reader.start()
+        try:
+            end = (await reader.end_offsets([PARTITION]))[PARTITION]
+            while True:
+                self.at_end = self.at_end or reader.position(PARTITION) >= end
+                batch = await reader.fetch(_BATCH, _LISTEN_SECONDS)
+                for record in batch.get(PARTITION, []):
+                    self._law.read(record.offset, record.timestamp_ms, self._read(record))
+                    self._next = record.offset + 1
+                if batch:
+                    async with self._changed:
+                        self._changed.notify_all()
+        finally:
+            await reader.stop()
+
+    def _read(self, record: Record) -> ListActivated | None:
+        if record.key == MARK_KEY or record.value is None:
+            return None
+        try:
+            _, body = unframe(record.value)
+            schema = self._files.parsed(ListActivated.RECORD)
+            return ListActivated.from_avro(decode_body(body, schema))
+        except RecordError as error:
+            raise LawUnreadableError(f"law.activated, offset {record.offset}: {error}") from error
+
+    async def mark(self) -> None:
+        """Append a mark once there is an activation and then every sixth of the lead, for ever.
+
+        Raises:
+            BrokerUnavailableError, DeliveryError: the broker does not answer; call it again.
+        """
+        producer = self._bus.producer("gateway.marks")
+        await producer.start()
+        try:
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(lambda: self._law.newest() is not None)
+                await self._mark_once(producer)
+                await asyncio.sleep(self._law.lead_ms / 1000 / MARKS_PER_LEAD)
+        finally:
+            await producer.stop()
+
+    async def _mark_once(self, producer: Producer) -> None:
+        newest = self._law.newest()
+        if newest is None:
+            return
+        ids = {schema.record: schema.id for schema in newest.message.schemas}
+        body = encode_body(self._files.parsed(ListMark.RECORD), ListMark(instance=self._instance))
+        value = frame(ids.get(ListMark.RECORD, 0), body)
+        [sent] = await producer.send([Outgoing(PARTITION.topic, PARTITION.partition, MARK_KEY, value)])
+        if isinstance(sent, ChoparError):
+            raise sent
+
+    async def known_at(self, timestamp_ms: int) -> None:
+        """Wait until it is settled what holds at a broker time, and everything that an answer needs is at hand.
+
+        Raises:
+            LawNotReadError: not within a while; read the batch again.
+            LawIncompleteError: a list version, secret or schema in force is not on this machine.
+            LawUnreadableError: a list version was changed or cannot be understood.
+        """
+        if not self._law.is_known_at(timestamp_ms):
+            try:
+                async with asyncio.timeout(_WAIT_SECONDS), self._changed:
+                    await self._changed.wait_for(lambda: self._law.is_known_at(timestamp_ms))
+            except TimeoutError:
+                self.alarm = "law.activated holds nothing yet" if self._law.newest() is None else "the law is not read"
+                raise LawNotReadError("law.activated was not read as far as this record's time") from None
+        self.alarm = None
+
+    def standing_at(self, timestamp_ms: int) -> Standing:
+        """What holds at a broker time that `known_at` has settled.
+
+        Raises:
+            LawNotReadError: there is no activation yet.
+            LawIncompleteError, LawUnreadableError: as of `known_at`.
+        """
+        held = self._law.held_at(timestamp_ms)
+        if held is None:
+            raise LawNotReadError("no list version was activated yet")
+        return self._standings.get(held.offset) or self._load(held)
+
+    def newest_standing(self) -> Standing:
+        """What holds at the stamp of the last mark or activation read; for rehearsals.
+
+        Raises:
+            as of `standing_at`.
+        """
+        return self.standing_at(self._law.read_to_ms)
+
+    def _load(self, held: Activation) -> Standing:
+        try:
+            standing = Standing.from_disk(held.message, home=self._home, lists_folder=self._lists_folder)
+        except ChoparError as error:
+            self.alarm = str(error)
+            _log.error("law.incomplete", code=error.code, reason=str(error))
+            raise
+        self._standings[held.offset] = standing
+        _log.info("law.held", list_digest=held.message.list_digest, fetch_mode=str(held.message.fetch_mode))
+        return standing

@@ -1,0 +1,123 @@
+"""Everything that an answer is made with while one activation holds: lists, schemas, secret, rules.
+
+Made once from what lies on disk, checked against the activation, and pure from then on.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chopar.avro import ParsedSchema, decode_body, encode_body, frame, parse_schema, unframe
+from chopar.errors import ConfigurationError, LawIncompleteError, UndecodableError
+from chopar.messages.demand import Demand, DemandResolved, FetchMode
+from chopar.messages.evidence import EvidenceRequested
+from chopar.messages.exchange import ExchangeRecorded
+from chopar.messages.law import ListActivated
+from chopar.messages.record import Message
+from chopar.secret_files import read_secret
+from gateway.bundle import load, schema_texts
+from gateway.list_version import ListVersion
+
+RULES_NUMBER = 1
+"""Number of the resolver's rules and limits. A change of outcome by code alone gets the next one."""
+
+KNOWN_RULES = frozenset({RULES_NUMBER})
+
+ACCEPTED = (Demand,)
+"""Records that agencies may write on `demand.submitted`."""
+
+OUTPUTS = (DemandResolved, EvidenceRequested, ExchangeRecorded)
+"""Records that the gateway writes."""
+
+
+def secret_name(version: int) -> str:
+    """The file name of a version of the gateway's secret."""
+    return f"gateway-{version}"
+
+
+def secret_check(secret: bytes) -> bytes:
+    """The check value of a secret: tells whether two gateways hold the same one."""
+    return hmac.digest(secret, b"chopar gateway secret check", "sha256")[:8]
+
+
+class Standing:
+    """What holds.
+
+    Args:
+        message: the activation.
+        files: the bundle that it names.
+        secret: the secret whose version it names.
+
+    Raises:
+        LawIncompleteError: secret, schema texts or rules are not those of the activation.
+    """
+
+    def __init__(self, message: ListActivated, files: Mapping[str, bytes], secret: bytes) -> None:
+        if message.rules_number not in KNOWN_RULES:
+            raise LawIncompleteError(f"rules {message.rules_number} are in force; this gateway knows {RULES_NUMBER}")
+        if not hmac.compare_digest(secret_check(secret), message.secret_check):
+            raise LawIncompleteError(f"the gateway's secret {message.secret_version} is not the one in force")
+        self.lists = ListVersion.from_files(files)
+        self.list_digest = message.list_digest
+        self.fetch_mode: FetchMode = message.fetch_mode
+        self.rules_number = message.rules_number
+        self.secret = secret
+        texts = schema_texts(files)
+        self._accepted: dict[int, ParsedSchema] = {}
+        self._outputs: dict[str, tuple[int, ParsedSchema]] = {}
+        accepted = {model.RECORD for model in ACCEPTED}
+        for schema in message.schemas:
+            text = texts.get(schema.record, "")
+            if hashlib.sha256(text.encode()).digest() != schema.sha256:
+                raise LawIncompleteError(f"the schema of {schema.record} is not the one in force")
+            parsed = parse_schema(text)
+            if schema.record in accepted:
+                self._accepted[schema.id] = parsed
+            self._outputs[schema.record] = (schema.id, parsed)
+        missing = {model.RECORD for model in (*ACCEPTED, *OUTPUTS)} - set(self._outputs)
+        if missing:
+            raise LawIncompleteError(f"no schema was activated for {', '.join(sorted(missing))}")
+        self._reader = self._outputs[Demand.RECORD][1]
+
+    @classmethod
+    def from_disk(cls, message: ListActivated, *, home: Path, lists_folder: Path) -> "Standing":
+        """Read what an activation names.
+
+        Raises:
+            LawIncompleteError: something of it is not here.
+            LawUnreadableError: the bundle was changed or cannot be understood.
+        """
+        try:
+            secret = read_secret(home, secret_name(message.secret_version))
+        except ConfigurationError as error:
+            raise LawIncompleteError(str(error)) from error
+        return cls(message, load(message.list_digest, lists_folder), secret)
+
+    def decode_demand(self, value: bytes) -> Demand:
+        """Read a demand by the schemas that are accepted.
+
+        Raises:
+            RecordError: it cannot be read; for the asker all of these are `unreadable`.
+        """
+        schema_id, body = unframe(value)
+        writer = self._accepted.get(schema_id)
+        if writer is None:
+            raise UndecodableError("not a schema that is accepted for demands")
+        datum: dict[str, Any] = decode_body(body, writer, self._reader)
+        return Demand.from_avro(datum)
+
+    @property
+    def accepted_ids(self) -> frozenset[int]:
+        """Schema ids that are accepted on `demand.submitted`."""
+        return frozenset(self._accepted)
+
+    def encode(self, message: Message) -> bytes:
+        """The framed value of one of the gateway's outputs.
+
+        Raises:
+            TooLargeError: see `chopar.avro.encode_body`.
+        """
+        schema_id, schema = self._outputs[message.RECORD]
+        return frame(schema_id, encode_body(schema, message))
