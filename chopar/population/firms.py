@@ -53,7 +53,7 @@ class Firms:
             person = draws.pick(candidates)
             if person not in founders:
                 founders.append(person)
-        of_age = max(years_after(person.born_on, ADULT_AGE_YEARS) for person in founders)
+        of_age = max(person.of_age_on for person in founders)
         registered_on = draws.day_between(max(of_age, date(_FIRST_YEAR, 1, 3)), self._on - timedelta(days=30))
         home = founders[0].address
         address = self._addresses.address(self._regions[home.region_soato], home.district)

@@ -90,9 +90,14 @@ class Person:
         """Whether the person was born by that day and had not died before it."""
         return self.born_on <= day and (self.died_on is None or day <= self.died_on)
 
+    @property
+    def of_age_on(self) -> date:
+        """The eighteenth birthday."""
+        return years_after(self.born_on, ADULT_AGE_YEARS)
+
     def adult_on(self, day: date) -> bool:
         """Whether the eighteenth birthday had come by that day."""
-        return years_after(self.born_on, ADULT_AGE_YEARS) <= day
+        return self.of_age_on <= day
 
 
 @dataclass(frozen=True, slots=True)

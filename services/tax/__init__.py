@@ -1,0 +1,1 @@
+"""The tax service: answers for the tax committee from its register of taxpayers and their debts."""
