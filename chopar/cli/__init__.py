@@ -1,1 +1,1 @@
-"""The command line: `chopar NOUN VERB`."""
+"""The command line `chopar NOUN VERB`. A noun's module is imported only when it is called."""

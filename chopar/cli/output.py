@@ -1,0 +1,145 @@
+"""The one formatter of all commands: data on standard output, as text or as JSON; words on standard error.
+
+Rich is imported only where a table is drawn. What is shown is the commands' matter.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import Enum, StrEnum
+from typing import Any, TextIO
+
+_WIDE = 200  # columns of a table where nobody looks at a terminal: a file or a pipe does not wrap
+_DIGITS = re.compile(r"(?<!-)\b\w*\d{9,}\w*")
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings; None is shown as a dash."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[object]]
+    title: str = ""
+    right: frozenset[str] = field(default_factory=frozenset)
+    """Columns whose values are aligned to the right."""
+
+
+def hide_rejected(text: str) -> str:
+    """Take out of a sentence what may be an identifier: words with nine or more digits in a row, control characters.
+
+    For sentences that may repeat what was typed. A UUID's last group follows a dash and stays.
+    """
+    return _DIGITS.sub("…", "".join(character if character.isprintable() else "?" for character in text))
+
+
+def cell(value: object) -> str:
+    """A value as it stands in a table."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return instant(value)
+    return str(value)
+
+
+def instant(value: datetime) -> str:
+    """An instant in UTC with milliseconds."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """A value of any of our types, as JSON can carry it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(part) for part in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+class Output:
+    """Where a command's data and words go.
+
+    Args:
+        form: of the data.
+        out: for data.
+        err: for words.
+    """
+
+    def __init__(self, form: Format, out: TextIO, err: TextIO) -> None:
+        self.form = form
+        self._out = out
+        self._err = err
+        self._line = 0
+
+    def show(self, data: Any, *parts: Table | str) -> None:
+        """Print data: as JSON `data`, as text `parts`, which say the same."""
+        if self.form is Format.JSON:
+            import json
+
+            print(json.dumps(plain(data), ensure_ascii=False, indent=2), file=self._out, flush=True)
+            return
+        for part in parts:
+            if isinstance(part, str):
+                print(part, file=self._out)
+            else:
+                self._table(part)
+        self._out.flush()
+
+    def say(self, words: str) -> None:
+        """Print words for a person."""
+        self._end_line()
+        print(words, file=self._err, flush=True)
+
+    def step(self, words: str) -> None:
+        """Say how far something is; on a terminal each step overwrites the one before."""
+        if not self._err.isatty():
+            print(words, file=self._err, flush=True)
+            return
+        print(f"\r{words:<{self._line}}", end="", file=self._err, flush=True)
+        self._line = len(words)
+
+    def _end_line(self) -> None:
+        if self._line:
+            print(file=self._err)
+            self._line = 0
+
+    def _table(self, table: Table) -> None:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        terminal = self._out.isatty()
+        # Rich reads NO_COLOR, TERM and COLUMNS by itself.
+        console = Console(file=self._out, width=None if terminal else _WIDE, highlight=False, markup=False, emoji=False)
+        drawn = RichTable(
+            title=Text(table.title) if table.title else None,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD if terminal else box.ASCII2,
+            pad_edge=False,
+        )
+        for column in table.columns:
+            drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*(Text(cell(value)) for value in row))
+        console.print(drawn)
