@@ -1,0 +1,153 @@
+"""Reads the tables of a list file strictly: every key typed, none left over, every fault named by file and entry.
+
+Strict, because a key that is misspelt and passed over (`untill`) would keep a right open that somebody had closed.
+What the keys mean is left to the modules that hold the entries.
+"""
+
+import tomllib
+from collections.abc import Iterator
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from chopar.errors import LawUnreadableError
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+class Table:
+    """One entry of a list file; reading a key takes it, `finish` refuses what nobody took.
+
+    Args:
+        file: name of the file.
+        name: what the entry is called in errors.
+        values: its keys and values.
+    """
+
+    def __init__(self, file: str, name: str, values: dict[str, object]) -> None:
+        self.file = file
+        self.name = name
+        self._values = dict(values)
+
+    def fault(self, what: str) -> LawUnreadableError:
+        """The error that names file, entry and flaw."""
+        return LawUnreadableError(f"{self.file}: {self.name}: {what}")
+
+    def optional_text(self, key: str) -> str:
+        """Text, or the empty string if the key is absent."""
+        value = self._values.pop(key, "")
+        if not isinstance(value, str):
+            raise self.fault(f"{key}: text is due")
+        return value
+
+    def text(self, key: str) -> str:
+        """Text that must be there."""
+        value = self.optional_text(key)
+        if not value:
+            raise self.fault(f"{key} is missing")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; empty if the key is absent."""
+        value = self._values.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.fault(f"{key}: a list of texts is due")
+        return tuple(value)
+
+    def day(self, key: str) -> date | None:
+        """A calendar day, or None if the key is absent."""
+        value = self._values.pop(key, None)
+        if value is None:
+            return None
+        if isinstance(value, datetime) or not isinstance(value, date):
+            raise self.fault(f"{key}: a day is due, written 2022-07-01 without quotes")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """True or false; false if the key is absent."""
+        value = self._values.pop(key, False)
+        if not isinstance(value, bool):
+            raise self.fault(f"{key}: true or false is due")
+        return value
+
+    def number(self, key: str) -> int:
+        """A whole number of zero or more that must be there."""
+        value = self._values.pop(key, None)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self.fault(f"{key}: a whole number is due")
+        return value
+
+    def flags(self, key: str) -> dict[str, bool]:
+        """A table of true and false by name; empty if the key is absent."""
+        value = self._values.pop(key, {})
+        if not isinstance(value, dict) or not all(isinstance(item, bool) for item in value.values()):
+            raise self.fault(f"{key}: a table of true and false is due")
+        return value
+
+    def word(self, key: str, words: type[_Word]) -> _Word:
+        """One of the words of an enumeration."""
+        return self._word(key, self.text(key), words)
+
+    def words(self, key: str, words: type[_Word]) -> tuple[_Word, ...]:
+        """A list of words of an enumeration."""
+        return tuple(self._word(key, text, words) for text in self.texts(key))
+
+    def _word(self, key: str, text: str, words: type[_Word]) -> _Word:
+        try:
+            return words(text)
+        except ValueError:
+            raise self.fault(f"{key}: '{text}' is none of {', '.join(words)}") from None
+
+    def finish(self) -> None:
+        """Refuse keys that nobody took.
+
+        Raises:
+            LawUnreadableError: there are some.
+        """
+        if self._values:
+            raise self.fault(f"unknown keys: {', '.join(sorted(self._values))}")
+
+
+class ListFile:
+    """One list file, read: arrays of tables, and nothing beside them.
+
+    Args:
+        name: name of the file.
+        content: its bytes.
+
+    Raises:
+        LawUnreadableError: it is no TOML.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name = name
+        try:
+            self._arrays = tomllib.loads(content.decode("utf-8"))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise LawUnreadableError(f"{name}: no readable TOML: {error}") from error
+
+    def tables(self, array: str, key: str = "id") -> Iterator[Table]:
+        """The entries of an array of tables; each is finished when the next one is asked for.
+
+        Args:
+            array: name of the array.
+            key: the key whose value names the entry in errors.
+        """
+        values = self._arrays.pop(array, [])
+        if not isinstance(values, list):
+            raise LawUnreadableError(f"{self.name}: {array}: write it as [[{array}]]")
+        for index, value in enumerate(values):
+            if not isinstance(value, dict):
+                raise LawUnreadableError(f"{self.name}: {array}: write it as [[{array}]]")
+            table = Table(self.name, f"{array} {value.get(key, f'number {index + 1}')}", value)
+            yield table
+            table.finish()
+
+    def finish(self) -> None:
+        """Refuse arrays that nobody asked for.
+
+        Raises:
+            LawUnreadableError: there are some.
+        """
+        if self._arrays:
+            raise LawUnreadableError(f"{self.name}: unknown parts: {', '.join(sorted(self._arrays))}")
