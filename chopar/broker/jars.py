@@ -64,6 +64,11 @@ def jar_cache(environ: Mapping[str, str]) -> Path:
     return Path(base) / "chopar" / "jars"
 
 
+def class_path(cache: Path) -> tuple[Path, ...]:
+    """Give the class path that `ensure_jars` would give, without looking at the files."""
+    return tuple(sorted(cache / jar.filename for jar in locked_jars()))
+
+
 def ensure_jars(
     cache: Path, progress: Progress | None = None, *, fetch: Fetch | None = None, jars: Sequence[Jar] | None = None
 ) -> tuple[Path, ...]:

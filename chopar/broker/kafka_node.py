@@ -29,7 +29,7 @@ HEAP_MEGABYTES = 256
 JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Djava.awt.headless=true")
 API_VERSIONS_REQUEST = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, key 18, version 0, correlation 1, no client id
 
-# The broker's log file is ours: at most 4 files of 10 MB.
+# The broker's log file is ours: at most 4 files of 10 MB. What went wrong is on its standard output as well.
 _LOG4J2 = """\
 # Written by chopar.broker at each start; changes here are lost.
 status = warn
@@ -44,8 +44,15 @@ appender.file.policies.size.type = SizeBasedTriggeringPolicy
 appender.file.policies.size.size = 10MB
 appender.file.strategy.type = DefaultRolloverStrategy
 appender.file.strategy.max = 3
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss.SSSXXX}} %-5p %c{{1}}: %m%n
+appender.console.filter.threshold.type = ThresholdFilter
+appender.console.filter.threshold.level = warn
 rootLogger.level = info
 rootLogger.appenderRef.file.ref = file
+rootLogger.appenderRef.console.ref = console
 """
 
 

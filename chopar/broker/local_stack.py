@@ -1,0 +1,197 @@
+"""Starts and stops the local stack, for the command line and for tests: `start` is idempotent, `stop` ends by pid.
+
+The work is the supervisor's; here it is put into the background, waited for, and asked to go. Blocking.
+"""
+
+import contextlib
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from chopar.broker.jars import Progress, class_path, ensure_jars, jar_cache
+from chopar.broker.java import find_java
+from chopar.broker.launch import Launcher
+from chopar.broker.plan import load_plan
+from chopar.broker.processes import end_process, is_alive, send_signal, wait_gone
+from chopar.broker.stack import Home, ProcessStatus, Stack, read_stack
+from chopar.broker.supervisor import end_all
+from chopar.errors import ConfigurationError, UnavailableError
+
+START_SECONDS = 180.0  # 10 s when quiet; a loaded machine with empty caches is what this allows for
+POLL_SECONDS = 0.05
+FAILURES_TO_GIVE_UP = 4  # ended so often without having been ready: it will not come up by itself
+LOG_LINES = 6  # of a process's last words, in an error message
+
+
+def start(
+    home: Path,
+    plan: Path,
+    port_base: int,
+    progress: Progress | None = None,
+    *,
+    environ: Mapping[str, str],
+    deadline_seconds: float = START_SECONDS,
+) -> Stack:
+    """Have the stack running, and return once everything in it is ready.
+
+    A stack that runs as the plan says is left alone; tasks that had failed are tried again. One that runs by another
+    plan, or on other ports, is stopped first. What a killed supervisor left behind is taken over.
+
+    Args:
+        home: the folder of its state; made if absent.
+        plan: what to start.
+        port_base: where its ports begin.
+        progress: told ("jars", bytes, bytes in all) while fetching and ("processes", ready, all) while starting.
+        environ: the process environment: CHOPAR_JAVA, JAVA_HOME, XDG_CACHE_HOME.
+        deadline_seconds: for all of it.
+
+    Returns:
+        The stack, ready.
+
+    Raises:
+        ConfigurationError: plan, Java, a jar or a port is wrong; nothing was started.
+        UnavailableError: a process does not come up; the rest runs on, `stop` ends it. Names its log.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    place = Home(home.resolve())
+    place.make()
+    entries = load_plan(plan)
+    java, cache = None, None
+    if any(entry.kind == "broker" for entry in entries.entries):
+        java, cache = find_java(environ), jar_cache(environ)
+    launcher = Launcher(entries, place.folder, port_base, java, class_path(cache) if cache else ())
+    with _only_starter(place, deadline):
+        running = read_stack(place.folder)
+        if running is not None and running.supervised and (running.stopping or running.digest != launcher.digest):
+            stop(place.folder)
+            running = None
+        if running is None or not running.supervised:
+            if cache is not None:
+                ensure_jars(cache, progress)
+            _detach_supervisor(place, launcher, java, cache)
+        elif any(process.state == "failed" for process in running.processes):
+            send_signal(running.supervisor, signal.SIGHUP)
+            _wait(place, lambda stack: all(process.state != "failed" for process in stack.processes), deadline)
+        return _wait_ready(place, progress, deadline)
+
+
+def stop(home: Path, progress: Progress | None = None) -> Stack | None:
+    """Stop the stack in this home, in reverse order, and return once it is gone; what is left of it is killed.
+
+    Args:
+        home: the folder of its state, which is kept.
+        progress: told ("processes", stopped, all).
+
+    Returns:
+        The stack as it was; None if there was nothing to stop.
+    """
+    place = Home(home.resolve())
+    stack = read_stack(place.folder)
+    if stack is None:
+        return None
+    if send_signal(stack.supervisor, signal.SIGTERM):
+        deadline = time.monotonic() + 10 + sum(process.stop_seconds for process in stack.processes)
+        told = -1
+        while is_alive(stack.supervisor) and time.monotonic() < deadline:
+            stopped = sum(process.identity is None or not is_alive(process.identity) for process in stack.processes)
+            if progress and stopped != told:
+                progress("processes", stopped, len(stack.processes))
+                told = stopped
+            wait_gone(stack.supervisor, 0.2)
+        end_process(stack.supervisor, 0)
+    left = read_stack(place.folder)
+    if left is not None and left.supervisor == stack.supervisor:  # it had been killed, now or before
+        end_all(left.processes)
+        place.stack_file.unlink(missing_ok=True)
+    if progress:
+        progress("processes", len(stack.processes), len(stack.processes))
+    return stack
+
+
+def _detach_supervisor(place: Home, launcher: Launcher, java: Path | None, cache: Path | None) -> None:
+    command = [sys.executable, "-m", "chopar.broker.supervisor", "--detach", "--home", str(place.folder)]
+    command += ["--plan", str(launcher.plan.path), "--port-base", str(launcher.base)]
+    if java is not None and cache is not None:
+        command += ["--java", str(java), "--jars", str(cache)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode == 2:
+        raise ConfigurationError(done.stderr.strip())
+    if done.returncode != 0 or not done.stdout.strip().isdigit():
+        raise UnavailableError(f"The supervisor could not be started: {done.stderr.strip().splitlines()[-1:]}")
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while (stack := read_stack(place.folder)) is None or stack.supervisor_pid != pid:
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"The supervisor does not come up; its log is {place.log('supervisor')}.")
+        time.sleep(POLL_SECONDS)
+
+
+def _wait_ready(place: Home, progress: Progress | None, deadline: float) -> Stack:
+    told = -1
+
+    def ready(stack: Stack) -> bool:
+        nonlocal told
+        count = sum(process.ready for process in stack.processes)
+        if progress and count != told:
+            told = count
+            progress("processes", count, len(stack.processes))
+        for process in stack.processes:
+            if process.state == "failed" or process.failures >= FAILURES_TO_GIVE_UP:
+                raise UnavailableError(_last_words(process))
+        return stack.ready
+
+    return _wait(place, ready, deadline)
+
+
+def _wait(place: Home, satisfied: Callable[[Stack], bool], deadline: float) -> Stack:
+    """Wait until what the supervisor writes down satisfies."""
+    seen: tuple[int, int] | None = None
+    stack: Stack | None = None
+    while True:
+        try:
+            status = place.stack_file.stat()
+        except FileNotFoundError:
+            raise UnavailableError(f"The stack in {place.folder} was stopped while it was being started.") from None
+        if (status.st_mtime_ns, status.st_ino) != seen:
+            seen = (status.st_mtime_ns, status.st_ino)
+            stack = read_stack(place.folder)
+            if stack is not None and satisfied(stack):
+                return stack
+        if stack is not None and not stack.supervised and place.stack_file.exists():
+            raise UnavailableError(f"The supervisor has ended; its log is {place.log('supervisor')}. Run `up` again.")
+        if time.monotonic() > deadline:
+            late = [process for process in stack.processes if not process.ready] if stack else []
+            raise UnavailableError(
+                "Not ready in time: "
+                + "; ".join(f"{process.name} ({process.state}), log {process.log}" for process in late)
+                + ". What has started runs on; try again, or stop it with `down`."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _last_words(process: ProcessStatus) -> str:
+    how = process.problem or ("ended" if process.exit is None else f"ended with {process.exit}")
+    lines: list[str] = []
+    with contextlib.suppress(OSError), open(process.log, "rb") as file:
+        file.seek(max(0, file.seek(0, 2) - 8192))
+        lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+    words = "".join(f"\n  | {line}" for line in lines)
+    return f"{process.name} does not come up: {how}, {process.restarts} restarts. Its log is {process.log}{words}"
+
+
+@contextlib.contextmanager
+def _only_starter(place: Home, deadline: float) -> Iterator[None]:
+    with place.start_lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UnavailableError(f"Somebody else is starting the stack in {place.folder}.") from None
+                time.sleep(POLL_SECONDS)
+        yield
