@@ -1,8 +1,8 @@
 """The tax register in a database (SQLite as embedded default, PostgreSQL in production), and its double in memory.
 
 One set of statements serves both databases. No identifier reaches a log or an error: SQLAlchemy hides parameters,
-aiosqlite is kept from logging them, and the driver's own words, which may quote a row, are not repeated. Rules are left to the model, synthetic entries to the
-seed.
+aiosqlite is kept from logging them, and the driver's own words, which may quote a row, are not repeated. Rules are
+left to the model, synthetic entries to the seed.
 """
 
 import asyncio
@@ -42,6 +42,7 @@ from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, Tax
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 # Longer than any write of ours holds the lock; shorter than the time-out of a look-up.
 _SQLITE_BUSY_MILLISECONDS = 5000
+_CONNECT_TIMEOUT_SECONDS = 5
 
 _METADATA = MetaData()
 # The text of an identifier is unique across kinds: a PINFL has 14 digits, a STIR 9.
@@ -97,10 +98,12 @@ class SqlTaxStore:
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._engine = _engine(_address(url))
+        address = _address(url)
+        self._writer = _engine(address)
+        # Look-ups are single statements. Without a transaction round them two round trips (to the server, or to
+        # aiosqlite's thread) are saved; an engine of its own, as switching a connection costs as much again.
+        self._reader = _engine(address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         self._timeout_seconds = timeout_seconds
-        # Look-ups are single statements: without a transaction round them two round trips are saved.
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def create_schema(self) -> None:
         """Create the tables that are missing. The first change of a table brings Alembic; till then there is no need.
@@ -108,7 +111,7 @@ class SqlTaxStore:
         Raises:
             RegisterUnavailableError: retriable; the database does not answer.
         """
-        async with self._answering(), self._engine.begin() as connection:
+        async with self._answering(), self._writer.begin() as connection:
             await connection.run_sync(_METADATA.create_all)
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
@@ -133,8 +136,8 @@ class SqlTaxStore:
         if not by_text:
             return 0
         rows = [_taxpayer_row(account.taxpayer) for account in by_text.values()]
-        add_new_taxpayers = _ADD_NEW_TAXPAYERS[self._engine.dialect.name]
-        async with self._answering(bulk=True), self._engine.begin() as connection:
+        add_new_taxpayers = _ADD_NEW_TAXPAYERS[self._writer.dialect.name]
+        async with self._answering(bulk=True), self._writer.begin() as connection:
             added = (await connection.execute(add_new_taxpayers, rows)).scalars().all()
             debts = [row for identifier in added for row in _debt_rows(identifier, by_text[identifier].debts)]
             if debts:
@@ -145,7 +148,7 @@ class SqlTaxStore:
         """As `TaxStore` says."""
         rows = _debt_rows(subject.text, debts)
         one = {"of_identifier": subject.text}
-        async with self._answering(), self._engine.begin() as connection:
+        async with self._answering(), self._writer.begin() as connection:
             if (await connection.execute(_HOLD_TAXPAYER, one)).rowcount == 0:
                 raise NotFoundError("the subject is not in the tax register")
             await connection.execute(_CLEAR_DEBTS, one)
@@ -154,7 +157,8 @@ class SqlTaxStore:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await self._writer.dispose()
+        await self._reader.dispose()
 
     @asynccontextmanager
     async def _answering(self, *, bulk: bool = False) -> AsyncIterator[None]:
@@ -225,12 +229,13 @@ def _address(url: str) -> URL:
     return address.set(drivername=_DRIVERS[address.get_backend_name()])
 
 
-def _engine(address: URL) -> AsyncEngine:
+def _engine(address: URL, **options: Any) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
-        return create_async_engine(address, hide_parameters=True, connect_args={"connect_timeout": 5})
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+        return create_async_engine(address, hide_parameters=True, connect_args=connect_args, **options)
     # At DEBUG it writes every statement with its parameters, which SQLAlchemy cannot hide.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
-    engine = create_async_engine(address, hide_parameters=True)
+    engine = create_async_engine(address, hide_parameters=True, **options)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
 

@@ -137,7 +137,7 @@ async def test_look_ups_of_a_batch_are_one_statement_hit_or_not(sql_store: SqlTa
     await sql_store.seed(ACCOUNTS)
     register = CoalescingTaxRegister(sql_store)
     statements: list[str] = []
-    engine = sql_store._engine.sync_engine
+    engine = sql_store._reader.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     await asyncio.gather(*(register.debts_of(subject) for subject in (DEBTOR, CLEAN, FIRM, UNKNOWN)))
     assert len(statements) == 1
@@ -184,9 +184,10 @@ async def test_sqlite_is_durable_and_lets_readers_read(tmp_path: Path) -> None:
     store = SqlTaxStore(f"sqlite+aiosqlite:///{file}")
     await store.create_schema()
     await store.seed(ACCOUNTS)
-    async with store._engine.connect() as connection:
-        values = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one() for name in _PRAGMAS]
-    assert dict(zip(_PRAGMAS, values, strict=True)) == _PRAGMAS
+    for engine in (store._writer, store._reader):
+        async with engine.connect() as connection:
+            values = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one() for name in _PRAGMAS]
+        assert dict(zip(_PRAGMAS, values, strict=True)) == _PRAGMAS
     writer = sqlite3.connect(file, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     assert len(await store.accounts_of([DEBTOR])) == 1
