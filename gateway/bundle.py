@@ -10,34 +10,32 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chopar.errors import ConfigurationError, LawIncompleteError, LawUnreadableError
-from gateway.list_version import ListVersion, bundle_digest
-
-_SCHEMAS = "schemas/"
+from gateway.list_version import FILES, SCHEMAS, ListVersion, bundle_digest
 
 
 def list_files(folder: Path) -> dict[str, bytes]:
     """The TOML files of a folder of lists, by name.
 
     Raises:
-        ConfigurationError: there are none.
+        ConfigurationError: one is missing or cannot be read.
     """
-    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.toml"))}
-    if not files:
-        raise ConfigurationError(f"{folder}: no lists (TOML files) there")
-    return files
+    try:
+        return {name: (folder / name).read_bytes() for name in FILES}
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: the lists cannot be read there: {error.strerror}") from error
 
 
 def with_schemas(files: Mapping[str, bytes], texts: Mapping[str, str]) -> dict[str, bytes]:
     """A bundle of lists and schema texts (by full record name)."""
-    return {**files, **{f"{_SCHEMAS}{record}.avsc": text.encode() for record, text in texts.items()}}
+    return {**files, **{f"{SCHEMAS}{record}.avsc": text.encode() for record, text in texts.items()}}
 
 
 def schema_texts(files: Mapping[str, bytes]) -> dict[str, str]:
     """The schema texts of a bundle, by full record name."""
     return {
-        name.removeprefix(_SCHEMAS).removesuffix(".avsc"): content.decode()
+        name.removeprefix(SCHEMAS).removesuffix(".avsc"): content.decode()
         for name, content in files.items()
-        if name.startswith(_SCHEMAS)
+        if name.startswith(SCHEMAS)
     }
 
 

@@ -26,6 +26,21 @@ _WAIT_SECONDS = 20.0
 _log = structlog.get_logger()
 
 
+def read_activation(files: SchemaFiles, record: Record) -> ListActivated | None:
+    """An activation from its record; None for a mark.
+
+    Raises:
+        LawUnreadableError: it is neither.
+    """
+    if record.key == MARK_KEY or record.value is None:
+        return None
+    try:
+        _, body = unframe(record.value)
+        return ListActivated.from_avro(decode_body(body, files.parsed(ListActivated.RECORD)))
+    except RecordError as error:
+        raise LawUnreadableError(f"law.activated, offset {record.offset}: {error}") from error
+
+
 class LawReader:
     """Knows what holds at a broker time.
 
@@ -70,23 +85,13 @@ class LawReader:
                 self.at_end = self.at_end or reader.position(PARTITION) >= end
                 batch = await reader.fetch(_BATCH, _LISTEN_SECONDS)
                 for record in batch.get(PARTITION, []):
-                    self._law.read(record.offset, record.timestamp_ms, self._read(record))
+                    self._law.read(record.offset, record.timestamp_ms, read_activation(self._files, record))
                     self._next = record.offset + 1
                 if batch:
                     async with self._changed:
                         self._changed.notify_all()
         finally:
             await reader.stop()
-
-    def _read(self, record: Record) -> ListActivated | None:
-        if record.key == MARK_KEY or record.value is None:
-            return None
-        try:
-            _, body = unframe(record.value)
-            schema = self._files.parsed(ListActivated.RECORD)
-            return ListActivated.from_avro(decode_body(body, schema))
-        except RecordError as error:
-            raise LawUnreadableError(f"law.activated, offset {record.offset}: {error}") from error
 
     async def mark(self) -> None:
         """Append a mark once there is an activation and then every sixth of the lead, for ever.

@@ -9,11 +9,12 @@ that. What a register stores, and what it says of its coverage, is left to the s
 """
 
 from chopar.population.model import Address, BusinessObject, Firm, OwedTax, Person, Sex, TaxKind
-from chopar.population.population import REFERENCE_DAY, Population
+from chopar.population.population import DEFAULT_SEED, REFERENCE_DAY, Population
 from chopar.population.registers import RegisterKind
 from chopar.population.territories import REGIONS, Region
 
 __all__ = [
+    "DEFAULT_SEED",
     "REFERENCE_DAY",
     "REGIONS",
     "Address",

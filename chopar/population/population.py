@@ -12,6 +12,9 @@ from chopar.population.firms import Firms
 from chopar.population.model import Firm, OwedTax, Person
 from chopar.population.registers import RegisterKind
 
+DEFAULT_SEED = 1
+"""The population that the services' registers and `chopar population list` share unless told otherwise."""
+
 REFERENCE_DAY = date(2026, 1, 15)
 """The day on which ages are counted, unless another is given; a constant, as a clock would change the people."""
 

@@ -1,0 +1,122 @@
+"""Brings a list version into force: installs the bundle, learns the schema ids, appends a `ListActivated`.
+
+Run by those who keep the lists (`python -m gateway --activate`). It appends only if something differs from what will
+hold last, says from when it holds, and does not wait for it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from chopar.avro import SchemaFiles, encode_body, frame
+from chopar.bus.port import Bus, Outgoing
+from chopar.errors import ChoparError
+from chopar.messages.demand import FetchMode
+from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
+from chopar.schema_registry import SchemaRegistry
+from chopar.secret_files import ensure_secret
+from gateway.bundle import install, list_files, with_schemas
+from gateway.law import Law, activation_key
+from gateway.law_reader import PARTITION, read_activation
+from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
+
+_MARGIN = timedelta(seconds=30)
+"""Added to the lead, so that the broker takes the record in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """What came of it. `effective_at` is None where it holds already or is the first one."""
+
+    message: ListActivated
+    is_new: bool
+    effective_at: datetime | None
+
+
+async def read_law(bus: Bus, files: SchemaFiles) -> Law:
+    """Read `law.activated` to its present end."""
+    law = Law()
+    reader = bus.reader({PARTITION: None})
+    await reader.start()
+    try:
+        end = (await reader.end_offsets([PARTITION]))[PARTITION]
+        while reader.position(PARTITION) < end:
+            for record in (await reader.fetch(500, 1.0)).get(PARTITION, []):
+                law.read(record.offset, record.timestamp_ms, read_activation(files, record))
+    finally:
+        await reader.stop()
+    return law
+
+
+async def activate(
+    bus: Bus,
+    registry: SchemaRegistry,
+    files: SchemaFiles,
+    *,
+    lists: Path,
+    home: Path,
+    lists_folder: Path,
+    fetch_mode: FetchMode,
+    lead_seconds: int,
+    secret_version: int,
+    activated_by: str,
+    clock: Callable[[], datetime],
+) -> Activated:
+    """Bring the lists of a folder into force.
+
+    Args:
+        lists: folder of the TOML files.
+        home: where the gateway's secret lies; made if there is none of this version.
+        lists_folder: the gateway's list directory.
+        fetch_mode: which access grounds are opened.
+        lead_seconds: of the first activation; later ones are bound by that one's.
+        clock: aware UTC time; chooses only from when it holds.
+
+    Raises:
+        LawUnreadableError: the lists cannot be understood.
+        UnavailableError: broker or schema registry do not answer, or a schema is not registered.
+    """
+    records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
+    texts = {record: files.texts[record] for record in records}
+    digest = install(with_schemas(list_files(lists), texts), lists_folder)
+    secret = ensure_secret(home, secret_name(secret_version))
+    schemas = tuple(
+        [
+            AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))
+            for r, t in texts.items()
+        ]
+    )
+    law = await read_law(bus, files)
+    newest = law.newest()
+    effective_at = clock() + timedelta(milliseconds=law.lead_ms) + _MARGIN if newest else clock()
+    message = ListActivated(
+        list_digest=digest,
+        fetch_mode=fetch_mode,
+        secret_version=secret_version,
+        secret_check=secret_check(secret),
+        rules_number=RULES_NUMBER,
+        schemas=schemas,
+        effective_at=effective_at,
+        lead_seconds=newest.message.lead_seconds if newest else lead_seconds,
+        activated_by=activated_by,
+    )
+    if newest and _same(newest.message, message):
+        return Activated(newest.message, is_new=False, effective_at=None)
+    ids = {schema.record: schema.id for schema in schemas}
+    value = frame(ids[ListActivated.RECORD], encode_body(files.parsed(ListActivated.RECORD), message))
+    producer = bus.producer("gateway.activation")
+    await producer.start()
+    try:
+        [sent] = await producer.send([Outgoing(PARTITION.topic, PARTITION.partition, activation_key(message), value)])
+    finally:
+        await producer.stop()
+    if isinstance(sent, ChoparError):
+        raise sent
+    return Activated(message, is_new=True, effective_at=effective_at if newest else None)
+
+
+def _same(left: ListActivated, right: ListActivated) -> bool:
+    ignored = {"effective_at", "activated_by"}
+    return left.model_dump(exclude=ignored) == right.model_dump(exclude=ignored)

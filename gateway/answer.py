@@ -1,0 +1,345 @@
+"""From a demand's record to the messages that answer it: pure, and equal byte for byte whoever computes it.
+
+Everything that goes in is the record, the first record of its id, and what the law says held at its broker time. No
+clock, no random number, no setting and no header of an agency (`traceparent` aside) reaches an output.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+from chopar.bus.consume import Outputs
+
+from chopar.bus.port import Outgoing
+from chopar.envelope import Origin, outgoing
+from chopar.errors import RecordError
+from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, derived_uuid
+from chopar.messages.demand import Demand, DemandResolved, Outcome, ResolvedDocument, Rule, Subject
+from chopar.messages.evidence import EvidenceRequested
+from chopar.messages.exchange import DocumentEntry, ExchangeRecorded, PartyEntry, ResolutionEntry
+from chopar.messages.record import Message
+from chopar.topics import DEMAND_RESOLVED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
+from gateway import demand as asked
+from gateway import resolver
+from gateway.standing import Standing
+
+TASHKENT = timezone(timedelta(hours=5))
+"""UTC+5 without summer time since 1991; a fixed offset, so that no time zone database reaches an outcome."""
+
+RECORDED_BY = "gateway"
+_SOURCE = "/gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The record that is answered: the first one with these bytes, or for `expired` and `id_reused` the record itself.
+
+    Args:
+        topic: of the demand; its suffix is the requester.
+        partition: copied by every output.
+        offset: of the cause.
+        timestamp_ms: broker time of the cause.
+        requester: from the topic's name.
+        demand_id: from the key.
+        value: the bytes.
+        trace: the `traceparent` of the record at hand.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    requester: AgencyId
+    demand_id: UUID
+    value: bytes
+    trace: bytes | None
+
+    @property
+    def received_at(self) -> datetime:
+        """Broker time, in UTC."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+
+
+def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outputs:
+    """The messages that answer a demand.
+
+    Args:
+        cause: what is answered.
+        standing: what held at its broker time.
+        refused: a code that was found before the demand was read (`expired`, `clock`, `id_reused`).
+    """
+    demand: Demand | None = None
+    try:
+        demand = standing.decode_demand(cause.value)
+        if demand.demand_id != cause.demand_id:
+            demand = None
+    except RecordError:
+        demand = None
+    if demand is None:
+        refused = refused or "unreadable"
+        resolution = None
+    else:
+        refused = refused or _envelope(cause, demand)
+        resolution = _resolve(cause, demand, standing, refused)
+    return _Writer(cause, demand, standing, resolution, refused).outputs()
+
+
+def _envelope(cause: Cause, demand: Demand) -> str | None:
+    """What is wrong with a demand before the law is asked; the first that holds."""
+    if demand.requester != cause.requester:
+        return "requester_mismatch"
+    if demand.expires_at <= cause.received_at:
+        return "expired"
+    return None
+
+
+def _subject(given: Subject) -> asked.Subject:
+    return asked.Subject(SubjectKind(given.kind), given.id)
+
+
+def demand_of(demand: Demand) -> asked.Demand:
+    """A message as the resolver sees it."""
+    return asked.Demand(
+        requester=AgencyId(demand.requester),
+        procedure=ProcedureId(demand.procedure),
+        subject=_subject(demand.subject),
+        documents=tuple(
+            asked.DocumentDemand(DocumentType(document.type), document.about, document.parameters)
+            for document in demand.documents
+        ),
+        parties=tuple(asked.Party(party.role, SubjectKind(party.kind), party.id) for party in demand.parties),
+        applicant=_subject(demand.applicant) if demand.applicant else None,
+        acting_as=demand.acting_as,
+        circumstances={code: said == "yes" for code, said in demand.circumstances.items()},
+    )
+
+
+def _resolve(cause: Cause, demand: Demand, standing: Standing, refused: str | None) -> resolver.Resolution:
+    if refused:
+        return resolver.refuse(demand_of(demand), refused)
+    on = cause.received_at.astimezone(TASHKENT).date()
+    return resolver.resolve(demand_of(demand), standing.lists, on, standing.fetch_mode)
+
+
+def _hmac(secret: bytes, *parts: bytes) -> bytes:
+    """HMAC-SHA-256 over parts, each preceded by its length, so that no two lists of parts meet."""
+    return hmac.digest(secret, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
+
+
+def request_id(
+    secret: bytes,
+    requester: str,
+    demand_id: UUID,
+    digest: bytes,
+    document_type: str,
+    about: str | None,
+    parameters: Mapping[str, str],
+) -> bytes:
+    """The capability of a request: only who holds the gateway's secret can make it, and it is the same every time."""
+    pairs = [text.encode() for name in sorted(parameters) for text in (name, parameters[name])]
+    role = b"\x00" if about is None else b"\x01" + about.encode()
+    parts = (b"request", requester.encode(), demand_id.bytes, digest, document_type.encode(), role)
+    return _hmac(secret, *parts, *pairs)
+
+
+def rule_message(rule: resolver.Rule | None) -> Rule | None:
+    """What decided, as messages carry it."""
+    if rule is None:
+        return None
+    return Rule(
+        entry=rule.entry,
+        also_binding=rule.also_binding,
+        act=rule.act,
+        source=rule.source,
+        in_force_from=rule.in_force_from,
+        in_force_basis=rule.in_force_basis,
+        confidence=rule.confidence,
+        disposition_basis=rule.disposition_basis,
+        text_read=rule.text_read,
+        coverage=rule.coverage,
+        ground=rule.ground,
+    )
+
+
+class _Writer:
+    """Puts one answer into messages."""
+
+    def __init__(
+        self,
+        cause: Cause,
+        demand: Demand | None,
+        standing: Standing,
+        resolution: resolver.Resolution | None,
+        refused: str | None,
+    ) -> None:
+        self._cause = cause
+        self._demand = demand
+        self._standing = standing
+        self._refused = resolution.refused if resolution is not None else refused
+        self._digest = hashlib.sha256(cause.value).digest()
+        self._documents: Sequence[resolver.ResolvedDocument] = resolution.documents if resolution else ()
+        self._on = cause.received_at.astimezone(TASHKENT).date()
+        self._origin = Origin(
+            source=_SOURCE,
+            time_ms=cause.timestamp_ms,
+            correlation_id=cause.demand_id,
+            causation=f"{cause.topic}/{cause.partition}/{cause.offset}",
+            trace=cause.trace,
+        )
+
+    def outputs(self) -> Outputs:
+        resolved = [self._resolved(document) for document in self._documents]
+        before: list[Message] = [self._record(resolved), self._answer(resolved)]
+        requests = [
+            self._request(document, message)
+            for document, message in zip(self._documents, resolved, strict=True)
+            if message.outcome is Outcome.FETCH
+        ]
+        topics = {
+            ExchangeRecorded.RECORD: EXCHANGE_RECORDED.of(),
+            DemandResolved.RECORD: DEMAND_RESOLVED.of(self._cause.requester),
+        }
+        return Outputs(
+            before=tuple(self._outgoing(topics[message.RECORD], message, 0) for message in before),
+            after=tuple(
+                self._outgoing(EVIDENCE_REQUESTED.of(AgencyId(message.provider)), message, index)
+                for index, message in enumerate(requests)
+            ),
+        )
+
+    def _outgoing(self, topic: str, message: Message, index: int) -> Outgoing:
+        cause = self._cause
+        message_id = derived_uuid(cause.topic, cause.partition, cause.offset, message.RECORD, index)
+        value = self._standing.encode(message)
+        return outgoing(topic, cause.partition, value, message_id, message.RECORD, self._origin)
+
+    def _due(self, document: resolver.ResolvedDocument) -> datetime | None:
+        if document.outcome is not Outcome.FETCH or document.due is None or self._demand is None:
+            return None
+        return min(self._cause.received_at + document.due, self._demand.expires_at)
+
+    def _resolved(self, document: resolver.ResolvedDocument) -> ResolvedDocument:
+        fetched = document.outcome is Outcome.FETCH
+        return ResolvedDocument(
+            document_type=document.document_type,
+            about=document.about,
+            parameter_names=tuple(sorted(document.parameters)),
+            outcome=document.outcome,
+            code=document.code,
+            person_may_be_asked=document.person_may_be_asked,
+            rule=rule_message(document.rule),
+            next_step=document.next_step,
+            replaces=document.replaces,
+            provider=document.provider,
+            evidence_type=document.evidence_type,
+            fields=document.fields if fetched else (),
+            request_id=self._request_id(document) if fetched else None,
+            due=self._due(document),
+        )
+
+    def _request_id(self, document: resolver.ResolvedDocument) -> bytes:
+        return request_id(
+            self._standing.secret,
+            self._cause.requester,
+            self._cause.demand_id,
+            self._digest,
+            document.document_type,
+            document.about,
+            document.parameters,
+        )
+
+    def _answer(self, documents: Sequence[ResolvedDocument]) -> DemandResolved:
+        return DemandResolved(
+            demand_id=self._cause.demand_id,
+            demand_digest=self._digest,
+            requester=self._cause.requester,
+            received_at=self._cause.received_at,
+            on=self._on,
+            list_digest=self._standing.list_digest,
+            fetch_mode=self._standing.fetch_mode,
+            rules_number=self._standing.rules_number,
+            refused=self._refused,
+            documents=tuple(documents),
+            expires_at=self._demand.expires_at if self._demand else None,
+        )
+
+    def _request(self, document: resolver.ResolvedDocument, message: ResolvedDocument) -> EvidenceRequested:
+        # The resolver gives a fetch all of these; a missing one is a fault of ours and must not become a request.
+        assert self._demand is not None
+        assert message.request_id is not None
+        assert message.due is not None
+        assert message.provider is not None
+        assert message.evidence_type is not None
+        assert document.ground is not None
+        subject = document.subject
+        return EvidenceRequested(
+            request_id=message.request_id,
+            demand_id=self._cause.demand_id,
+            requester=self._cause.requester,
+            provider=message.provider,
+            evidence_type=message.evidence_type,
+            subject=Subject(kind=subject.kind.value, id=subject.text),
+            parameters=dict(sorted(document.parameters.items())),
+            fields=message.fields,
+            procedure=self._demand.procedure,
+            case_id=self._demand.case_id,
+            official=self._demand.official,
+            access_ground=document.ground,
+            act=document.act,
+            as_of=self._cause.received_at,
+            due=message.due,
+            expires_at=self._demand.expires_at,
+        )
+
+    def _record(self, documents: Sequence[ResolvedDocument]) -> ExchangeRecorded:
+        demand, standing, cause = self._demand, self._standing, self._cause
+        entry = ResolutionEntry(
+            received_at=cause.received_at,
+            demand_hmac=_hmac(standing.secret, b"demand", cause.value),
+            list_digest=standing.list_digest,
+            fetch_mode=standing.fetch_mode,
+            rules_number=standing.rules_number,
+            refused=self._refused,
+            documents=tuple(
+                DocumentEntry(
+                    document_type=document.document_type,
+                    about=document.about,
+                    parameter_names=document.parameter_names,
+                    outcome=document.outcome,
+                    code=document.code,
+                    entry=document.rule.entry if document.rule else None,
+                    provider=document.provider,
+                    evidence_type=document.evidence_type,
+                    request_hash=hashlib.sha256(document.request_id).digest() if document.request_id else None,
+                    due=document.due,
+                )
+                for document in documents
+            ),
+        )
+        if demand is not None:
+            entry = entry.model_copy(
+                update={
+                    "procedure": demand.procedure,
+                    "case_id": demand.case_id,
+                    "official": demand.official,
+                    "ground_kind": demand.ground.kind,
+                    "ground_reference": demand.ground.reference,
+                    "acting_as": demand.acting_as,
+                    "subject_kind": demand.subject.kind,
+                    "subject_pseudonym": subject_pseudonym(standing.secret, demand.subject),
+                    "parties": tuple(PartyEntry(role=party.role, kind=party.kind) for party in demand.parties),
+                    "circumstances": {code: said == "yes" for code, said in sorted(demand.circumstances.items())},
+                    "expires_at": demand.expires_at,
+                }
+            )
+        return ExchangeRecorded(
+            demand_id=cause.demand_id, recorded_by=RECORDED_BY, requester=cause.requester, resolution=entry
+        )
+
+
+def subject_pseudonym(secret: bytes, subject: Subject) -> bytes:
+    """How the exchange log names a person or business: the same one always by the same, and never by the identifier."""
+    return _hmac(secret, b"subject", subject.kind.encode(), subject.id.encode())

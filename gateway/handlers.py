@@ -1,0 +1,125 @@
+"""What the gateway does with each record of `demand.submitted`: find its cause, and answer it.
+
+The table of first records decides what is a repetition; `gateway.answer` makes the messages.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from chopar.bus.consume import Outputs
+from chopar.bus.port import Bus, Record, TopicPartition
+from chopar.errors import UndecodableError
+from chopar.identifiers import AgencyId
+from chopar.topics import DEMAND_SUBMITTED, suffix_of
+from gateway.answer import Cause, answer
+from gateway.law_reader import LawReader
+from gateway.store import FirstRecords, demand_id_of, out_of_time
+
+_BATCH = 2000
+_LISTEN_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+class GatewayHandler:
+    """Answers demands.
+
+    Args:
+        bus: read when a partition is assigned, to rebuild the table of first records.
+        law: what holds at a broker time.
+        metrics: where its figures are kept.
+    """
+
+    def __init__(self, bus: Bus, law: LawReader, metrics: CollectorRegistry) -> None:
+        self._bus = bus
+        self._law = law
+        self._first = FirstRecords()
+        self._requesters: dict[str, AgencyId] = {}
+        self.rebuilding = 0
+        self._answered = Counter(
+            "chopar_demands", "Demands by what became of them", ["requester", "outcome"], registry=metrics
+        )
+        ids = Gauge("chopar_first_records", "Demand ids in the table of first records", registry=metrics)
+        ids.set_function(lambda: sum(self._first.sizes().values()))
+
+    async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+        """Rebuild the table for these partitions, from the beginning of the log up to where each is to be read from."""
+        for partition in partitions:
+            self._first.open(partition)
+        if not any(partitions.values()):
+            return
+        self.rebuilding += 1
+        reader = self._bus.reader({partition: None for partition, offset in partitions.items() if offset > 0})
+        try:
+            await reader.start()
+            waiting = {p for p in reader.held() if reader.position(p) < partitions[p]}
+            while waiting:
+                for partition, records in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).items():
+                    for record in records:
+                        if record.offset < partitions[partition]:
+                            self._first.fold(record)
+                waiting = {p for p in waiting if reader.position(p) < partitions[p]}
+        finally:
+            self.rebuilding -= 1
+            await reader.stop()
+        _log.info("first_records.rebuilt", partitions=len(partitions), ids=sum(self._first.sizes().values()))
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Forget the table of partitions that another gateway may get."""
+        self._first.close(partitions)
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        """Wait until it is settled what holds at the broker time of every record.
+
+        Raises:
+            UnavailableError: it is not, or something that holds is not on this machine; the batch is read again.
+        """
+        await self._law.known_at(max(record.timestamp_ms for record in records))
+        for record in records:
+            self._law.standing_at(record.timestamp_ms)
+
+    def handle(self, record: Record) -> Outputs:
+        """Answer one record.
+
+        Raises:
+            UndecodableError: its key is no canonical demand id, so nobody could be answered.
+            LawIncompleteError: what held at the first record of its id is not on this machine.
+        """
+        demand_id = demand_id_of(record)
+        if demand_id is None or record.value is None:
+            raise UndecodableError("the key is not a demand id (36 characters of a UUIDv7)")
+        requester = self._requester(record.topic)
+        refused = out_of_time(demand_id, record.timestamp_ms)
+        offset, timestamp_ms = record.offset, record.timestamp_ms
+        if refused is None:
+            first = self._first.fold(record)
+            if first is not None and first.offset != record.offset:
+                if first.digest == hashlib.sha256(record.value).digest():
+                    offset, timestamp_ms = first.offset, first.timestamp_ms
+                else:
+                    refused = "id_reused"
+        cause = Cause(
+            topic=record.topic,
+            partition=record.partition,
+            offset=offset,
+            timestamp_ms=timestamp_ms,
+            requester=requester,
+            demand_id=demand_id,
+            value=record.value,
+            trace=record.header("traceparent"),
+        )
+        outputs = answer(cause, self._law.standing_at(timestamp_ms), refused)
+        self._answered.labels(requester, refused or ("repeated" if offset != record.offset else "answered")).inc()
+        return outputs
+
+    def _requester(self, topic: str) -> AgencyId:
+        known = self._requesters.get(topic)
+        if known is None:
+            found = suffix_of(DEMAND_SUBMITTED, topic)
+            if found is None:
+                raise UndecodableError("not a topic of demands")
+            known = self._requesters[topic] = found
+        return known

@@ -1,0 +1,135 @@
+"""The gateway's listener: rehearsals, who may ask, health and metrics.
+
+A rehearsal resolves for any day and any requester of the list, sends nothing, fetches nothing and records nothing;
+identifiers are checked and dropped. It has no authentication and therefore answers on loopback only.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chopar.errors import ChoparError, UnavailableError
+from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
+from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
+from chopar.observe import Ready, health_routes
+from gateway import demand as asked
+from gateway import resolver
+from gateway.answer import TASHKENT, rule_message
+from gateway.law_reader import LawReader
+
+
+class Rehearsal(BaseModel):
+    """A demand that is only tried out."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    requester: Annotated[str, Field(max_length=120)]
+    procedure: Annotated[str, Field(max_length=120)]
+    subject: Subject
+    parties: list[Party] = []
+    applicant: Subject | None = None
+    acting_as: ActingAs = ActingAs.SELF
+    circumstances: dict[str, Literal["yes", "no"]] = {}
+    documents: Annotated[list[DemandedDocument], Field(min_length=1)]
+    on: Annotated[date | None, Field(description="Day in Tashkent; today if it is left out.")] = None
+
+
+def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> FastAPI:
+    """The application.
+
+    Args:
+        law: which lists hold.
+        ready: what is missing before the gateway can work.
+        metrics: what `/metrics` shows.
+    """
+    app = FastAPI(
+        title="Chopar gateway",
+        version="1",
+        summary="What may not be demanded of a person, and where the data are fetched instead.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.router.routes.extend(health_routes(ready, metrics))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        """422 without the input: what was wrong is named, what was sent is not repeated."""
+        places = sorted({".".join(str(part) for part in e["loc"] if part != "body") or "body" for e in error.errors()})
+        return JSONResponse({"code": "invalid", "message": f"not valid: {', '.join(places)}"}, status_code=422)
+
+    @app.exception_handler(ChoparError)
+    async def failed(_: Request, error: ChoparError) -> Response:
+        """503 for what passes, 500 for what somebody has to look at."""
+        status = 503 if isinstance(error, UnavailableError) else 500
+        return JSONResponse({"code": error.code, "message": str(error)}, status_code=status)
+
+    @app.get("/v1/requesters/{requester}")
+    async def requester(requester: str) -> Response:
+        """Whether an agency is known, and whether it is connected (a kind of body is not)."""
+        agency = law.newest_standing().lists.agencies.get(AgencyId(requester))
+        if agency is None:
+            body = {"code": "unknown_requester", "message": "no agency of this id stands in the list"}
+            return JSONResponse(body, status_code=404)
+        return JSONResponse({"requester": agency.id, "name": agency.name_en, "connected": agency.is_connected_kind})
+
+    @app.post("/v1/rehearsals")
+    async def rehearse(given: Rehearsal) -> dict[str, Any]:
+        """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
+        standing = law.newest_standing()
+        on = given.on or datetime.fromtimestamp(law.law.read_to_ms / 1000, UTC).astimezone(TASHKENT).date()
+        resolution = resolver.resolve(_demand(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
+        return {
+            "on": on.isoformat(),
+            "list_digest": standing.list_digest,
+            "fetch_mode": standing.fetch_mode.value,
+            "rules_number": standing.rules_number,
+            "refused": resolution.refused,
+            "documents": [_shown(document) for document in resolution.documents],
+        }
+
+    return app
+
+
+def _demand(given: Rehearsal) -> asked.Demand:
+    def subject(told: Subject) -> asked.Subject:
+        return asked.Subject(SubjectKind(told.kind), told.id)
+
+    return asked.Demand(
+        requester=AgencyId(given.requester),
+        procedure=ProcedureId(given.procedure),
+        subject=subject(given.subject),
+        documents=tuple(
+            asked.DocumentDemand(DocumentType(document.type), document.about, document.parameters)
+            for document in given.documents
+        ),
+        parties=tuple(asked.Party(party.role, SubjectKind(party.kind), party.id) for party in given.parties),
+        applicant=subject(given.applicant) if given.applicant else None,
+        acting_as=given.acting_as,
+        circumstances={code: said == "yes" for code, said in given.circumstances.items()},
+    )
+
+
+def _shown(document: resolver.ResolvedDocument) -> Mapping[str, Any]:
+    rule = rule_message(document.rule)
+    return {
+        "document_type": document.document_type,
+        "about": document.about,
+        "parameter_names": sorted(document.parameters),
+        "outcome": document.outcome.value,
+        "code": document.code,
+        "person_may_be_asked": document.person_may_be_asked.value,
+        "rule": rule.model_dump(mode="json") if rule else None,
+        "next_step": document.next_step,
+        "replaces": document.replaces,
+        "provider": document.provider,
+        "evidence_type": document.evidence_type,
+        "fields": list(document.fields),
+    }

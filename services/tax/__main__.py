@@ -1,0 +1,38 @@
+"""The tax service: `python -m services.tax`, and `--seed` to fill its register with synthetic entries."""
+
+import argparse
+import asyncio
+import sys
+
+import structlog
+
+from chopar.messages.evidence import TaxDebt
+from chopar.population import Population
+from chopar.process import parser, run
+from chopar.provider_process import serve
+from services.tax.handlers import provider
+from services.tax.seed import fill
+from services.tax.settings import TaxSettings
+from services.tax.store import CoalescingTaxRegister, SqlTaxStore
+
+
+async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Wire the service and run it until `stop` is set."""
+    store = SqlTaxStore(settings.store.url)
+    register = CoalescingTaxRegister(store)
+    try:
+        await store.create_schema()
+        if arguments.seed:
+            added = await fill(store, Population.make(settings.seed, settings.people, settings.firms))
+            structlog.get_logger().info("register.seeded", added=added)
+            return
+        await serve(provider, register, [TaxDebt], settings, stop)
+    finally:
+        await register.close()
+        await store.close()
+
+
+if __name__ == "__main__":
+    options = parser("services.tax", "Answers whether a person or business owes taxes.")
+    options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
+    sys.exit(run(TaxSettings, main, options))
