@@ -1,0 +1,21 @@
+"""What the schema registry is told, from `CHOPAR_SCHEMA_REGISTRY_...`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from chopar.settings import ProcessSettings
+
+
+class SchemaRegistrySettings(ProcessSettings):
+    """Settings of `python -m services.schema_registry`."""
+
+    model_config = SettingsConfigDict(env_prefix="CHOPAR_SCHEMA_REGISTRY_")
+
+    home: Path = Path()
+    """Not used: its whole state is the topic."""
+
+    write_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 15.0
+    """How long a request to register waits for its turn, for the broker, and to be read back."""
