@@ -73,6 +73,7 @@ class ListVersion:
     """Grounds that were made from no entry, by document type."""
     _memberships_of: Mapping[AgencyId, tuple[Membership, ...]] = field(repr=False)
     _undated_groups: Mapping[AgencyId, frozenset[str]] = field(repr=False)
+    _coverage_texts: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def load(cls, directory: Path) -> "ListVersion":
@@ -141,8 +142,7 @@ class ListVersion:
 
     def coverage_of(self, entry: ProhibitedEntry) -> str:
         """How complete the list that an entry belongs to is known here: "knows 6 of 32", else "not complete"."""
-        coverage = self.coverages.get(entry.coverage)
-        return str(coverage) if coverage else NOT_COMPLETE
+        return self._coverage_texts.get(entry.coverage, NOT_COMPLETE)
 
 
 def _add(entries: dict[_Key, _Entry], key: _Key, entry: _Entry, table: Table) -> None:
@@ -201,6 +201,7 @@ def _indexed(
             for agency, entries in memberships_of.items()
             if all(entry.member_from is None and entry.member_until is None for entry in entries)
         },
+        _coverage_texts={name: str(coverage) for name, coverage in coverages.items()},
     )
 
 

@@ -120,6 +120,8 @@ class ProhibitedEntry:
     coverage: str
     note: str
     sources: tuple[str, ...]
+    source: str = field(repr=False)
+    """The sources in one line; ` | ` separates."""
     order: tuple[int, bool, bool, date, str] = field(repr=False)
 
     @classmethod
@@ -133,7 +135,7 @@ class ProhibitedEntry:
         if holder:
             holder_basis = table.word("holder_basis", Basis)
         name, in_force_from = table.text("id"), table.day("in_force_from")
-        every_public_service = table.flag("every_public_service")
+        every_public_service, sources = table.flag("every_public_service"), table.texts("sources")
         disposition, confidence = table.word("disposition", Disposition), table.word("confidence", Basis)
         entry = cls(
             id=name,
@@ -166,7 +168,8 @@ class ProhibitedEntry:
             confidence=confidence,
             coverage=table.optional_text("coverage"),
             note=table.optional_text("note"),
-            sources=table.texts("sources"),
+            sources=sources,
+            source=" | ".join(sources),
             order=(
                 _OPENING.index(disposition),
                 every_public_service,
