@@ -33,6 +33,7 @@ API_VERSIONS_REQUEST = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, key 18
 _LOG4J2 = """\
 # Written by chopar.broker at each start; changes here are lost.
 status = warn
+shutdownHook = disable
 appender.file.type = RollingFile
 appender.file.name = file
 appender.file.fileName = {folder}/server.log

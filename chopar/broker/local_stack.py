@@ -38,7 +38,7 @@ def start(
 ) -> Stack:
     """Have the stack running, and return once everything in it is ready.
 
-    A stack that runs as the plan says is left alone; tasks that had failed are tried again. One that runs by another
+    A stack that runs as the plan says is left alone; what had failed is tried again. One that runs by another
     plan, or on other ports, is stopped first. What a killed supervisor left behind is taken over.
 
     Args:
@@ -73,9 +73,9 @@ def start(
             if cache is not None:
                 ensure_jars(cache, progress)
             _detach_supervisor(place, launcher, java, cache)
-        elif any(process.state == "failed" for process in running.processes):
+        elif any(_hopeless(process) for process in running.processes):
             send_signal(running.supervisor, signal.SIGHUP)
-            _wait(place, lambda stack: all(process.state != "failed" for process in stack.processes), deadline)
+            _wait(place, lambda stack: not any(_hopeless(process) for process in stack.processes), deadline)
         return _wait_ready(place, progress, deadline)
 
 
@@ -140,11 +140,15 @@ def _wait_ready(place: Home, progress: Progress | None, deadline: float) -> Stac
             told = count
             progress("processes", count, len(stack.processes))
         for process in stack.processes:
-            if process.state == "failed" or process.failures >= FAILURES_TO_GIVE_UP:
+            if _hopeless(process):
                 raise UnavailableError(_last_words(process))
         return stack.ready
 
     return _wait(place, ready, deadline)
+
+
+def _hopeless(process: ProcessStatus) -> bool:
+    return process.state == "failed" or (process.state == "restarting" and process.failures >= FAILURES_TO_GIVE_UP)
 
 
 def _wait(place: Home, satisfied: Callable[[Stack], bool], deadline: float) -> Stack:

@@ -1,6 +1,7 @@
 """One entry of the plan while the stack runs: started when what it needs is there, started again when it dies."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,7 +52,7 @@ class Member:
             address=launcher.address(entry),
         )
         self.came_up = asyncio.Event()
-        self.try_again = asyncio.Event()
+        self._try_again = asyncio.Event()
         self._launcher = launcher
         self._changed = changed
         self._needs = needs
@@ -86,13 +87,18 @@ class Member:
             given_up = self.entry.kind == "task" and self._failures >= TASK_TRIES
             state = "failed" if given_up else "restarting"
             self._set(state=state, ready=False, pid=None, started=None, exit=code)
-            if given_up:
-                self.try_again.clear()
-                await self.try_again.wait()
-                self._failures = self.status.failures = 0
-            else:
-                await asyncio.sleep(BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1])
+            pause = None if given_up else BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1]
+            self._try_again.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._try_again.wait(), pause)
             self.status.restarts += 1
+
+    def try_again(self) -> None:
+        """Start at once what waits in a back-off or was given up, as if it had not failed before."""
+        if self.status.state in ("failed", "restarting"):
+            self._failures = 0
+            self._set(state="restarting", failures=0)
+            self._try_again.set()
 
     async def stop(self) -> None:
         """End the process, if one runs: SIGTERM, and SIGKILL to its group when its time is over."""

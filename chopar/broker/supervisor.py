@@ -1,8 +1,8 @@
 """The one process that keeps a local stack running: `python -m chopar.broker.supervisor --home DIR --plan FILE`.
 
 It starts what the plan names, in parallel where nothing waits for another, restarts what dies, and keeps
-`HOME/stack.json` true. SIGTERM (or SIGINT) stops all in reverse order, the broker last. SIGHUP tries failed tasks
-again. `local_stack.start` has it detached; by hand it stays in the foreground.
+`HOME/stack.json` true. SIGTERM (or SIGINT) stops all in reverse order, the broker last. SIGHUP tries again what
+has failed. `local_stack.start` has it detached; by hand it stays in the foreground.
 
 When it is killed, what it started runs on; the next supervisor finds it in stack.json, takes over what is still to run
 as it is, and ends the rest. It imports the standard library alone: it is there for as long as the stack is.
@@ -119,7 +119,7 @@ class Supervisor:
 
     def _try_again(self) -> None:
         for member in self._members.values():
-            member.try_again.set()
+            member.try_again()
 
     def _write(self) -> None:
         try:
