@@ -1,0 +1,135 @@
+"""The noun `demand`: its verbs and their flags. What they do stands in the modules named after them."""
+
+from typing import Annotated
+
+import typer
+
+from chopar.cli.session import Session
+
+app = typer.Typer(name="demand", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _demand() -> None:
+    """Send a demand for documents, follow one, list them."""
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    requester: Annotated[str, typer.Option(help="The agency that asks.", metavar="ID")],
+    procedure: Annotated[str, typer.Option(help="What the documents are for.", metavar="ID")],
+    document: Annotated[
+        list[str],
+        typer.Option(help="A document, about the subject or about a party by its role; repeat.", metavar="TYPE[@ROLE]"),
+    ],
+    person: Annotated[str | None, typer.Option(help="Subject: a person.", metavar="PINFL")] = None,
+    business: Annotated[str | None, typer.Option(help="Subject: a business.", metavar="STIR")] = None,
+    party: Annotated[
+        list[str] | None, typer.Option(help="Another person or business by its role; repeat.", metavar="ROLE=ID")
+    ] = None,
+    circumstance: Annotated[
+        list[str] | None, typer.Option(help="What is or is not the case; repeat.", metavar="CODE=yes|no")
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="A parameter, for every document or for the one it names; repeat.",
+            metavar="[TYPE[@ROLE]:]NAME=VALUE",
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="Rehearse for a day: nothing is sent, fetched or recorded.", metavar="YYYY-MM-DD"),
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="How long to wait for answers.", metavar="SECONDS", min=0, max=86_400)
+    ] = 30.0,
+    acting_as: Annotated[
+        str,
+        typer.Option(
+            help="In what capacity the applicant acts for the subject.",
+            metavar="self|parent|guardian|representative|ex_officio",
+        ),
+    ] = "self",
+    applicant: Annotated[
+        str | None, typer.Option(help="Who applied, if not the subject: a PINFL or STIR.", metavar="ID")
+    ] = None,
+    ground: Annotated[
+        str | None,
+        typer.Option(
+            help="What the demand rests on; law, unless said otherwise.",
+            metavar="law|application|consent[:REFERENCE]",
+        ),
+    ] = None,
+    case: Annotated[str | None, typer.Option(help="The case; one is made up otherwise.", metavar="ID")] = None,
+    official: Annotated[
+        str | None, typer.Option(help="Pseudonym of the official who asks.", metavar="PSEUDONYM")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language of the sentences.", metavar="en|uz|ru")] = "en",
+) -> int:
+    """Send a demand and print the answer to each document, or rehearse one with --on.
+
+    Exit codes: 0 every document has its evidence or none is needed; 1 some answer is no, or --wait is over; 2 the
+    demand names something wrongly; 3 cannot reach.
+    """
+    from chopar.cli.demand_flags import Flags, read_flags
+
+    session = Session.of(context)
+    asked = read_flags(
+        Flags(
+            requester=requester,
+            procedure=procedure,
+            document=document,
+            person=person,
+            business=business,
+            party=party or (),
+            circumstance=circumstance or (),
+            with_=with_ or (),
+            on=on,
+            acting_as=acting_as,
+            applicant=applicant,
+            ground=ground,
+            case=case,
+            official=official,
+        )
+    )
+    from chopar.cli import demand_text
+    from chopar.cli.demand_create import answer_in
+    from chopar.texts import Texts, language_of
+
+    spoken = language_of(language)
+    answer = session.run(lambda: answer_in(session, asked, wait))
+    session.output.show(answer.to_json(), *demand_text.parts(answer, Texts.shipped(), spoken))
+    return answer.exit_code()
+
+
+@app.command("trace")
+def trace(
+    context: typer.Context,
+    demand_id: Annotated[str, typer.Argument(metavar="ID", help="The demand's id, as `demand create` printed it.")],
+) -> int:
+    """Show every hop of a demand with its time: topic, partition, offset, record; no identifier and no body."""
+    from chopar.cli.demand_trace import hops_of, read_demand_id, to_json, to_text
+
+    session = Session.of(context)
+    demand = read_demand_id(demand_id)
+    hops = session.run(lambda: hops_of(demand, session.bus()))
+    session.output.show(to_json(demand, hops), *to_text(hops))
+    return 0
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    requester: Annotated[str | None, typer.Option(help="Only those of this agency.", metavar="ID")] = None,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=10_000)] = 20,
+) -> int:
+    """List recent demands as the record of exchanges has them: outcomes, and what is open, late or ended."""
+    from chopar.cli.demand_list import recent, to_json, to_text
+
+    session = Session.of(context)
+    demands = session.run(lambda: recent(session, requester, limit))
+    session.output.show(to_json(demands), *to_text(demands))
+    return 0

@@ -1,0 +1,69 @@
+"""How the answer to a demand is shown as text: a table, and sentences that say what follows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chopar.cli.demand_answer import Answer, DocumentAnswer
+from chopar.cli.output import Table, instant, plain
+from chopar.texts import Language, Texts
+
+_COLUMNS = ("document", "outcome", "person may be asked", "rule", "next step", "evidence", "ms")
+
+
+def parts(answer: Answer, texts: Texts, language: Language = Language.ENGLISH, title: str = "") -> list[Table | str]:
+    """The table of an answer and, below it, one sentence for each thing that follows."""
+    table = Table(_COLUMNS, [_row(document) for document in answer.documents], title, right=frozenset({"ms"}))
+    return [table, *_sentences(answer, texts, language)]
+
+
+def evidence_line(evidence: Mapping[str, Any]) -> str:
+    """Evidence on one line: what was let through, with its source and day."""
+    given = [name for name in evidence if name not in ("fields_given", "source_register", "as_of")]
+    facts = ", ".join(f"{name}: {_value(evidence[name])}" for name in given if evidence[name] is not None)
+    as_of = plain(evidence.get("as_of"))
+    return f"{facts or 'nothing let through'} (as of {as_of}, {evidence.get('source_register')})"
+
+
+def _row(document: DocumentAnswer) -> tuple[object, ...]:
+    name = f"{document.document_type} @{document.about}" if document.about else document.document_type
+    rule = document.rule
+    outcome = f"{document.outcome} / {document.code}" if document.outcome else "no answer yet"
+    decided = f"{rule.entry} ({rule.confidence})" if rule else None
+    evidence: str | None = document.unavailable
+    if document.evidence is not None:
+        evidence = evidence_line(document.evidence)
+    elif document.unavailable and document.register_coverage:
+        evidence = f"{document.unavailable}: {document.register_coverage}"
+    time = None if document.arrived_ms is None else f"{document.arrived_ms:.0f}"
+    return name, outcome, document.person_may_be_asked, decided, document.next_step, evidence, time
+
+
+def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str]:
+    said: dict[tuple[str, str | None], list[str]] = {}
+    for document in answer.documents:
+        # What a fetch has come to is said by what arrived.
+        if document.next_step and document.evidence is None and document.unavailable is None:
+            said.setdefault((document.next_step, document.provider), []).append(document.document_type)
+    for (code, provider), types in said.items():
+        sentence = texts.say("next_step", code, language, holder=provider or "-")
+        yield f"{', '.join(dict.fromkeys(types))}: {sentence}"
+    for code in sorted({document.unavailable for document in answer.documents if document.unavailable}):
+        yield f"{code}: {texts.say('unavailable', code, language)}"
+    reasons = {document.code for document in answer.documents if document.outcome == "refused" and document.code}
+    for code in sorted(reasons):
+        yield f"{code}: {texts.say('code', code, language)}"
+    yield texts.say("always", "paper_accepted", language)
+    digest = f", list {answer.list_digest[:12]}" if answer.list_digest else ""
+    mode = f", fetch mode {answer.fetch_mode}" if answer.fetch_mode else ""
+    named = "rehearsal" if answer.rehearsal else f"demand {answer.demand_id or 'not sent'}"
+    yield f"{named}: {answer.status} in {answer.elapsed_ms:.0f} ms{digest}{mode}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return "; ".join(_value(part) for part in value) or "none"
+    return instant(value) if hasattr(value, "astimezone") else str(plain(value))

@@ -1,0 +1,175 @@
+"""`demand trace`: every record of one demand, from all topics that may carry it, by its key and headers alone.
+
+Bodies are not decoded: a trace shows when and where, never about whom or what.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
+from chopar.cli.output import Table, instant
+from chopar.errors import ConfigurationError, NotFoundError
+from chopar.identifiers import parse_demand_id, uuid7_milliseconds
+from chopar.topics import DEAD_LETTER_SUFFIX, PARTITIONS, TOPICS, Key, dead_letter_topic
+
+_CLOCKS_APART_MS = 2 * 60 * 1000
+"""A demand's id may be that much ahead of the broker's clock, so its record may be stamped that much earlier."""
+
+_BATCH = 2000
+_LISTEN_SECONDS = 0.5
+
+# Records of one millisecond are shown in the order in which they follow from one another.
+_ORDER = ("demand.submitted.", "demand.resolved.", "evidence.requested.", "exchange.recorded", "evidence.provided.")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One record on a demand's way.
+
+    Attributes:
+        at: broker time.
+        record: full name of its Avro record, from the header; None if there is none.
+        source: who sent it, from the header.
+        caused_by: topic/partition/offset of the record that it follows from.
+    """
+
+    at: datetime
+    topic: str
+    partition: int
+    offset: int
+    record: str | None
+    source: str | None
+    caused_by: str | None
+
+
+def read_demand_id(text: str) -> UUID:
+    """A demand id as it was typed.
+
+    Raises:
+        ConfigurationError: it is no demand id.
+    """
+    demand_id = parse_demand_id(text.strip().lower())
+    if demand_id is None:
+        raise ConfigurationError("a demand id is due, as `chopar demand create` and `chopar demand list` print them")
+    return demand_id
+
+
+async def hops_of(demand_id: UUID, bus: Bus) -> list[Hop]:
+    """The records of a demand in the order of their times.
+
+    Raises:
+        NotFoundError: there are none.
+        BrokerUnavailableError: no broker answers.
+    """
+    key = str(demand_id).encode()
+    admin = bus.admin()
+    await admin.start()
+    try:
+        partitions = _where_to_look(await admin.partitions(), partition_of(key, PARTITIONS))
+        since = uuid7_milliseconds(demand_id) - _CLOCKS_APART_MS
+        start = await admin.offsets_at(partitions, max(0, since))
+        ends = await admin.end_offsets(partitions)
+    finally:
+        await admin.stop()
+    unread = {partition: end for partition, end in ends.items() if start[partition] < end}
+    hops = [_hop(record) for record in await read_to(bus, start, unread) if record.key == key]
+    if not hops:
+        raise NotFoundError("no record of this demand is in Kafka: it was not sent here, or its records have expired")
+    return sorted(hops, key=lambda hop: (hop.at, _rank(hop.topic), hop.offset))
+
+
+async def read_to(bus: Bus, start: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> list[Record]:
+    """Everything from `start` up to `ends`, of the partitions that `ends` names."""
+    if not ends:
+        return []
+    reader: Reader = bus.reader({partition: start[partition] for partition in ends})
+    await reader.start()
+    try:
+        records: list[Record] = []
+        while any(reader.position(partition) < end for partition, end in ends.items()):
+            for batch in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).values():
+                records += [record for record in batch if record.offset < ends[record.topic_partition]]
+        return records
+    finally:
+        await reader.stop()
+
+
+def to_json(demand_id: UUID, hops: Sequence[Hop]) -> dict[str, Any]:
+    """As it is printed."""
+    began = hops[0].at
+    return {
+        "demand_id": str(demand_id),
+        "hops": [
+            {
+                "at": hop.at,
+                "after_ms": _milliseconds(began, hop),
+                "topic": hop.topic,
+                "partition": hop.partition,
+                "offset": hop.offset,
+                "record": hop.record,
+                "source": hop.source,
+                "caused_by": hop.caused_by,
+            }
+            for hop in hops
+        ],
+    }
+
+
+def to_text(hops: Sequence[Hop]) -> list[Table | str]:
+    """As a table."""
+    began = hops[0].at
+    rows = [
+        (
+            instant(hop.at),
+            f"+{_milliseconds(began, hop)}",
+            (hop.record or "?").rpartition(".")[2],
+            hop.source,
+            f"{hop.topic}/{hop.partition}/{hop.offset}",
+            hop.caused_by,
+        )
+        for hop in hops
+    ]
+    columns = ("broker time", "ms", "record", "from", "topic/partition/offset", "follows from")
+    return [Table(columns, rows, right=frozenset({"ms"}))]
+
+
+def _where_to_look(topics: dict[str, int], partition: int) -> list[TopicPartition]:
+    """The demand's partition of every topic that is keyed by demands, and their dead letters."""
+    mine = {topic.name for topic in TOPICS if topic.key is Key.DEMAND}
+    found = []
+    for name, count in sorted(topics.items()):
+        origin = name.removesuffix(DEAD_LETTER_SUFFIX)
+        if not any(origin.startswith(topic) for topic in mine):
+            continue
+        if name == origin:
+            found.append(TopicPartition(name, partition % count))
+        elif name == dead_letter_topic(origin):
+            found += [TopicPartition(name, number) for number in range(count)]
+    return found
+
+
+def _hop(record: Record) -> Hop:
+    return Hop(
+        at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        record=_text(record.header("ce_type")),
+        source=_text(record.header("ce_source")),
+        caused_by=_text(record.header("ce_causationid")),
+    )
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("utf-8", "replace")
+
+
+def _rank(topic: str) -> int:
+    return next((rank for rank, name in enumerate(_ORDER) if topic.startswith(name)), len(_ORDER))
+
+
+def _milliseconds(began: datetime, hop: Hop) -> int:
+    return round((hop.at - began).total_seconds() * 1000)
