@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +12,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
-from chopar.bus.consume import ConsumeLoop
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.errors import SchemaRegistryUnavailableError
 from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavailable
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.observe import health_app, serve as serve_http
+from chopar.observe import health_app
+from chopar.observe import serve as serve_http
 from chopar.provider import Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
@@ -65,7 +66,7 @@ async def serve(
         settings.schema_registry.url, cache=settings.home / "cache" / "schemas" / provider.agency
     )
     encoder = Encoder(files, registry)
-    missing = {"schema_registry": "schema ids are not known yet", "consumer": "not reading yet"}
+    missing = {"schema_registry": "schema ids are not known yet"}
     handler = ProviderHandler(
         provider,
         register,
@@ -75,12 +76,10 @@ async def serve(
         clock=lambda: datetime.now(UTC),
         metrics=metrics,
     )
-    loop = ConsumeLoop(bus, provider.group, [provider.topic], handler, metrics=metrics)
+    loop = ConsumeLoop(bus, provider.group, [provider.topic], handler, metrics=ConsumeMetrics(metrics))
 
     def ready() -> dict[str, str]:
-        if loop.is_reading:
-            missing.pop("consumer", None)
-        return missing
+        return {**missing, **loop.missing()}
 
     async def work() -> None:
         records = (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *evidence)
@@ -117,14 +116,9 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
 
 async def until_stopped(loop: ConsumeLoop, stop: asyncio.Event) -> None:
     """Run a consume loop until `stop` is set, then let it finish what it holds."""
-    running = asyncio.create_task(loop.run())
-    asked: asyncio.Task[Any] = asyncio.create_task(_set(stop.wait()))
-    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if not running.done():
-        await loop.stop()
-    await running
-
-
-async def _set(awaitable: Awaitable[Any]) -> None:
-    await awaitable
+    waiting = asyncio.create_task(stop.wait())
+    waiting.add_done_callback(lambda _: loop.stop())
+    try:
+        await loop.run()
+    finally:
+        waiting.cancel()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from chopar.bus.kafka import KafkaBus
+from chopar.bus.loopback import require_loopback
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
-from chopar.bus.consume import ConsumeLoop
-from chopar.bus.kafka import KafkaBus
-from chopar.bus.loopback import require_loopback
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
 from chopar.errors import ConfigurationError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
@@ -108,31 +108,29 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     )
     handler = GatewayHandler(bus, law, metrics)
     topics = [DEMAND_SUBMITTED.of(agency) for agency in connected(ListVersion.load(LISTS))]
-    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=metrics)
+    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics))
 
     def ready() -> dict[str, str]:
-        missing = {}
+        missing: dict[str, str] = {}
         if law.alarm is not None:
             missing["law"] = law.alarm
         elif law.law.newest() is None:
             missing["law"] = "no list version was activated yet"
-        if not loop.is_reading:
-            missing["consumer"] = "not reading yet"
+        missing.update(loop.missing())
         if handler.rebuilding:
             missing["first_records"] = "being rebuilt from the log"
         return missing
 
     async def work() -> None:
-        background = [
+        background: list[asyncio.Task[Any]] = [
             asyncio.create_task(keep("law", law.follow, stop)),
             asyncio.create_task(keep("marks", law.mark, stop)),
         ]
-        running = asyncio.create_task(loop.run())
-        waiting = asyncio.create_task(stop.wait())
+        running: asyncio.Task[Any] = asyncio.create_task(loop.run())
+        waiting: asyncio.Task[Any] = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({running, waiting, *background}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                await loop.stop()
+            loop.stop()
             await running
             for task in background:
                 if task.done():

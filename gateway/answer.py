@@ -8,22 +8,34 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Literal
 from uuid import UUID
 
 from chopar.bus.consume import Outputs
-
 from chopar.bus.port import Outgoing
 from chopar.envelope import Origin, outgoing
 from chopar.errors import RecordError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, derived_uuid
-from chopar.messages.demand import Demand, DemandResolved, Outcome, ResolvedDocument, Rule, Subject
+from chopar.messages.demand import (
+    MAX_DOCUMENTS,
+    Demand,
+    DemandResolved,
+    Outcome,
+    PersonMayBeAsked,
+    ResolvedDocument,
+    Rule,
+    Subject,
+)
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import DocumentEntry, ExchangeRecorded, PartyEntry, ResolutionEntry
 from chopar.messages.record import Message
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
 from gateway import demand as asked
-from gateway import resolver
+from gateway.resolution import NextStep, Resolution
+from gateway.resolution import ResolvedDocument as Found
+from gateway.resolution import Rule as FoundRule
+from gateway.resolver import resolve
 from gateway.standing import Standing
 
 TASHKENT = timezone(timedelta(hours=5))
@@ -62,6 +74,11 @@ class Cause:
         """Broker time, in UTC."""
         return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
+    @property
+    def on(self) -> date:
+        """The day of receipt in Tashkent, by which the law is read."""
+        return self.received_at.astimezone(TASHKENT).date()
+
 
 def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outputs:
     """The messages that answer a demand.
@@ -72,18 +89,19 @@ def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outp
         refused: a code that was found before the demand was read (`expired`, `clock`, `id_reused`).
     """
     demand: Demand | None = None
+    resolution: Resolution | None = None
     try:
         demand = standing.decode_demand(cause.value)
-        if demand.demand_id != cause.demand_id:
-            demand = None
     except RecordError:
-        demand = None
-    if demand is None:
         refused = refused or "unreadable"
-        resolution = None
     else:
-        refused = refused or _envelope(cause, demand)
-        resolution = _resolve(cause, demand, standing, refused)
+        if demand.demand_id != cause.demand_id:
+            demand, refused = None, refused or "unreadable"
+        else:
+            refused = refused or _envelope(cause, demand)
+    if demand is not None and refused is None:
+        resolution = resolve(demand_of(demand), standing.lists, cause.on, standing.fetch_mode)
+        refused = resolution.refused
     return _Writer(cause, demand, standing, resolution, refused).outputs()
 
 
@@ -94,6 +112,10 @@ def _envelope(cause: Cause, demand: Demand) -> str | None:
     if demand.expires_at <= cause.received_at:
         return "expired"
     return None
+
+
+def _kind(kind: SubjectKind) -> Literal["person", "business"]:
+    return "business" if kind is SubjectKind.BUSINESS else "person"
 
 
 def _subject(given: Subject) -> asked.Subject:
@@ -117,11 +139,21 @@ def demand_of(demand: Demand) -> asked.Demand:
     )
 
 
-def _resolve(cause: Cause, demand: Demand, standing: Standing, refused: str | None) -> resolver.Resolution:
-    if refused:
-        return resolver.refuse(demand_of(demand), refused)
-    on = cause.received_at.astimezone(TASHKENT).date()
-    return resolver.resolve(demand_of(demand), standing.lists, on, standing.fetch_mode)
+def _refused(demand: Demand, code: str) -> tuple[ResolvedDocument, ...]:
+    """Every document of a demand whose envelope is refused, by that code; as many as an answer can hold."""
+    distinct = {(d.type, d.about, tuple(sorted(d.parameters.items()))): d for d in demand.documents}
+    return tuple(
+        ResolvedDocument(
+            document_type=document.type,
+            about=document.about,
+            parameter_names=tuple(sorted(document.parameters)),
+            outcome=Outcome.REFUSED,
+            code=code,
+            person_may_be_asked=PersonMayBeAsked.NO,
+            next_step=NextStep.CORRECT_DEMAND,
+        )
+        for document in list(distinct.values())[:MAX_DOCUMENTS]
+    )
 
 
 def _hmac(secret: bytes, *parts: bytes) -> bytes:
@@ -145,7 +177,7 @@ def request_id(
     return _hmac(secret, *parts, *pairs)
 
 
-def rule_message(rule: resolver.Rule | None) -> Rule | None:
+def rule_message(rule: FoundRule | None) -> Rule | None:
     """What decided, as messages carry it."""
     if rule is None:
         return None
@@ -160,7 +192,7 @@ def rule_message(rule: resolver.Rule | None) -> Rule | None:
         disposition_basis=rule.disposition_basis,
         text_read=rule.text_read,
         coverage=rule.coverage,
-        ground=rule.ground,
+        ground=rule.ground.id if rule.ground else None,
     )
 
 
@@ -172,16 +204,19 @@ class _Writer:
         cause: Cause,
         demand: Demand | None,
         standing: Standing,
-        resolution: resolver.Resolution | None,
+        resolution: Resolution | None,
         refused: str | None,
     ) -> None:
         self._cause = cause
         self._demand = demand
         self._standing = standing
-        self._refused = resolution.refused if resolution is not None else refused
+        self._refused = refused
         self._digest = hashlib.sha256(cause.value).digest()
-        self._documents: Sequence[resolver.ResolvedDocument] = resolution.documents if resolution else ()
-        self._on = cause.received_at.astimezone(TASHKENT).date()
+        self._found: Sequence[Found] = resolution.documents if resolution else ()
+        if resolution is not None:
+            self._documents = tuple(self._resolved(document) for document in self._found)
+        else:
+            self._documents = _refused(demand, refused or "unreadable") if demand else ()
         self._origin = Origin(
             source=_SOURCE,
             time_ms=cause.timestamp_ms,
@@ -191,12 +226,11 @@ class _Writer:
         )
 
     def outputs(self) -> Outputs:
-        resolved = [self._resolved(document) for document in self._documents]
-        before: list[Message] = [self._record(resolved), self._answer(resolved)]
+        before: list[Message] = [self._record(), self._answer()]
         requests = [
-            self._request(document, message)
-            for document, message in zip(self._documents, resolved, strict=True)
-            if message.outcome is Outcome.FETCH
+            self._request(found, document)
+            for found, document in zip(self._found, self._documents, strict=False)
+            if document.outcome is Outcome.FETCH
         ]
         topics = {
             ExchangeRecorded.RECORD: EXCHANGE_RECORDED.of(),
@@ -216,12 +250,12 @@ class _Writer:
         value = self._standing.encode(message)
         return outgoing(topic, cause.partition, value, message_id, message.RECORD, self._origin)
 
-    def _due(self, document: resolver.ResolvedDocument) -> datetime | None:
+    def _due(self, document: Found) -> datetime | None:
         if document.outcome is not Outcome.FETCH or document.due is None or self._demand is None:
             return None
         return min(self._cause.received_at + document.due, self._demand.expires_at)
 
-    def _resolved(self, document: resolver.ResolvedDocument) -> ResolvedDocument:
+    def _resolved(self, document: Found) -> ResolvedDocument:
         fetched = document.outcome is Outcome.FETCH
         return ResolvedDocument(
             document_type=document.document_type,
@@ -240,7 +274,7 @@ class _Writer:
             due=self._due(document),
         )
 
-    def _request_id(self, document: resolver.ResolvedDocument) -> bytes:
+    def _request_id(self, document: Found) -> bytes:
         return request_id(
             self._standing.secret,
             self._cause.requester,
@@ -251,50 +285,52 @@ class _Writer:
             document.parameters,
         )
 
-    def _answer(self, documents: Sequence[ResolvedDocument]) -> DemandResolved:
+    def _answer(self) -> DemandResolved:
         return DemandResolved(
             demand_id=self._cause.demand_id,
             demand_digest=self._digest,
             requester=self._cause.requester,
             received_at=self._cause.received_at,
-            on=self._on,
+            on=self._cause.on,
             list_digest=self._standing.list_digest,
             fetch_mode=self._standing.fetch_mode,
             rules_number=self._standing.rules_number,
             refused=self._refused,
-            documents=tuple(documents),
+            documents=self._documents,
             expires_at=self._demand.expires_at if self._demand else None,
         )
 
-    def _request(self, document: resolver.ResolvedDocument, message: ResolvedDocument) -> EvidenceRequested:
+    def _request(self, found: Found, document: ResolvedDocument) -> EvidenceRequested:
         # The resolver gives a fetch all of these; a missing one is a fault of ours and must not become a request.
         assert self._demand is not None
-        assert message.request_id is not None
-        assert message.due is not None
-        assert message.provider is not None
-        assert message.evidence_type is not None
-        assert document.ground is not None
-        subject = document.subject
+        assert document.request_id is not None
+        assert document.due is not None
+        assert document.provider is not None
+        assert document.evidence_type is not None
+        assert found.ground_id is not None
+        assert found.subject is not None
+        assert found.rule is not None
+        assert found.rule.ground is not None
         return EvidenceRequested(
-            request_id=message.request_id,
+            request_id=document.request_id,
             demand_id=self._cause.demand_id,
             requester=self._cause.requester,
-            provider=message.provider,
-            evidence_type=message.evidence_type,
-            subject=Subject(kind=subject.kind.value, id=subject.text),
-            parameters=dict(sorted(document.parameters.items())),
-            fields=message.fields,
+            provider=document.provider,
+            evidence_type=document.evidence_type,
+            subject=Subject(kind=_kind(found.subject.kind), id=found.subject.text),
+            parameters=dict(sorted(found.parameters.items())),
+            fields=document.fields,
             procedure=self._demand.procedure,
             case_id=self._demand.case_id,
             official=self._demand.official,
-            access_ground=document.ground,
-            act=document.act,
+            access_ground=found.ground_id,
+            act=found.rule.ground.act,
             as_of=self._cause.received_at,
-            due=message.due,
+            due=document.due,
             expires_at=self._demand.expires_at,
         )
 
-    def _record(self, documents: Sequence[ResolvedDocument]) -> ExchangeRecorded:
+    def _record(self) -> ExchangeRecorded:
         demand, standing, cause = self._demand, self._standing, self._cause
         entry = ResolutionEntry(
             received_at=cause.received_at,
@@ -316,7 +352,7 @@ class _Writer:
                     request_hash=hashlib.sha256(document.request_id).digest() if document.request_id else None,
                     due=document.due,
                 )
-                for document in documents
+                for document in self._documents
             ),
         )
         if demand is not None:

@@ -21,9 +21,10 @@ from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
 from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
 from chopar.observe import Ready, health_routes
 from gateway import demand as asked
-from gateway import resolver
 from gateway.answer import TASHKENT, rule_message
 from gateway.law_reader import LawReader
+from gateway.resolution import ResolvedDocument
+from gateway.resolver import resolve
 
 
 class Rehearsal(BaseModel):
@@ -85,7 +86,7 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
         standing = law.newest_standing()
         on = given.on or datetime.fromtimestamp(law.law.read_to_ms / 1000, UTC).astimezone(TASHKENT).date()
-        resolution = resolver.resolve(_demand(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
+        resolution = resolve(_demand(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
         return {
             "on": on.isoformat(),
             "list_digest": standing.list_digest,
@@ -117,17 +118,17 @@ def _demand(given: Rehearsal) -> asked.Demand:
     )
 
 
-def _shown(document: resolver.ResolvedDocument) -> Mapping[str, Any]:
+def _shown(document: ResolvedDocument) -> Mapping[str, Any]:
     rule = rule_message(document.rule)
     return {
         "document_type": document.document_type,
         "about": document.about,
         "parameter_names": sorted(document.parameters),
         "outcome": document.outcome.value,
-        "code": document.code,
+        "code": document.code.value,
         "person_may_be_asked": document.person_may_be_asked.value,
         "rule": rule.model_dump(mode="json") if rule else None,
-        "next_step": document.next_step,
+        "next_step": document.next_step.value,
         "replaces": document.replaces,
         "provider": document.provider,
         "evidence_type": document.evidence_type,
