@@ -1,0 +1,165 @@
+"""`chopar prohibited list | explain`: the list of what may not be demanded, as it lies in a folder.
+
+Reads the lists of this distribution, or those of `--lists`. What a running gateway answers by is asked of it with
+`chopar demand create --on`.
+"""
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.output import Table
+from chopar.cli.session import Session
+from chopar.errors import ConfigurationError, NotFoundError
+from chopar.identifiers import AgencyId
+from gateway.list_version import ListVersion
+from gateway.prohibited_list import ProhibitedEntry
+
+LISTS = Path(__file__).parent / "lists"
+
+app = typer.Typer(name="prohibited", no_args_is_help=True, rich_markup_mode=None)
+
+ListsOption = Annotated[
+    Path | None, typer.Option("--lists", help="Folder of lists; those shipped if it is left out.", metavar="DIR")
+]
+
+
+@app.callback()
+def _prohibited() -> None:
+    """What may not be demanded, from whom, since when and by which act. The list is not complete, and says so."""
+
+
+def _lists(folder: Path | None) -> ListVersion:
+    from gateway.bundle import list_files
+
+    return ListVersion.from_files(list_files(folder or LISTS))
+
+
+def _day(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigurationError("--on: a day as YYYY-MM-DD is due") from None
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    requester: Annotated[str, typer.Option("--requester", help="Only what binds this agency.", metavar="ID")] = "",
+    document: Annotated[str, typer.Option("--document", help="Only this document type.", metavar="TYPE")] = "",
+    on: Annotated[str, typer.Option("--on", help="Only entries with a start by this day.", metavar="DATE")] = "",
+    lists: ListsOption = None,
+) -> int:
+    """List the entries: document, who may not ask, since when, what happens instead, how sure that is."""
+    session = Session.of(context)
+    version, day = _lists(lists), _day(on)
+    if requester and AgencyId(requester) not in version.agencies:
+        raise NotFoundError(f"no agency {requester} stands in the lists")
+    entries = [
+        entry
+        for entry in version.prohibited.values()
+        if (not document or entry.document_type == document)
+        and (not requester or _binds(version, entry, AgencyId(requester), day))
+        and (day is None or entry.in_force_from is None or entry.in_force_from <= day)
+    ]
+    rows = [_row(version, entry) for entry in entries]
+    columns = ("entry", "document", "not asked by", "since", "instead", "confidence", "coverage")
+    table = Table(
+        columns,
+        [
+            (
+                row["entry"],
+                row["document_type"],
+                ", ".join(row["barred"]),
+                f"{row['in_force_from'] or 'not found'} ({row['in_force_basis']})",
+                row["disposition"],
+                row["confidence"],
+                row["coverage"],
+            )
+            for row in rows
+        ],
+    )
+    session.output.show(rows, table, f"{len(rows)} entries. The list that is known is not complete.")
+    return ExitCode.DONE if rows else ExitCode.NO
+
+
+@app.command("explain")
+def explain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="An entry's id, or a document type.", metavar="ENTRY|TYPE")],
+    lists: ListsOption = None,
+) -> int:
+    """Explain an entry, or every entry on a document type: act, source, doubts, and which grounds to know there are."""
+    session = Session.of(context)
+    version = _lists(lists)
+    entries = [e for e in version.prohibited.values() if name in (e.id, e.document_type)]
+    if not entries:
+        raise NotFoundError(f"no entry and no document type {name}; `chopar prohibited list` shows all")
+    explained = [_explained(version, entry) for entry in entries]
+    parts = [
+        Table(("", ""), [(key.replace("_", " "), _text(value)) for key, value in one.items()], title=one["entry"])
+        for one in explained
+    ]
+    session.output.show(explained, *parts)
+    return ExitCode.DONE
+
+
+def _binds(version: ListVersion, entry: ProhibitedEntry, requester: AgencyId, day: datetime.date | None) -> bool:
+    groups = version.groups_of(requester, day or datetime.date.max)
+    return requester in entry.barred_agencies or bool(groups & entry.barred_groups)
+
+
+def _row(version: ListVersion, entry: ProhibitedEntry) -> dict[str, Any]:
+    return {
+        "entry": entry.id,
+        "document_type": entry.document_type,
+        "barred": sorted([*entry.barred_groups, *entry.barred_agencies]),
+        "from_whom": [kind.value for kind in entry.from_whom],
+        "scope": entry.scope or "any public service",
+        "in_force_from": entry.in_force_from,
+        "in_force_basis": entry.in_force_basis.value,
+        "condition": entry.condition or None,
+        "disposition": entry.disposition.value,
+        "confidence": entry.confidence.value,
+        "coverage": version.coverage_of(entry),
+    }
+
+
+def _explained(version: ListVersion, entry: ProhibitedEntry) -> dict[str, Any]:
+    grounds = [ground for ground in version.grounds.values() if ground.made_from == entry.id]
+    return {
+        **_row(version, entry),
+        "name": entry.name_en,
+        "act": entry.act,
+        "sources": list(entry.sources),
+        "text_read": entry.text_read.value,
+        "disposition_basis": entry.disposition_basis.value,
+        "data_class": entry.data_class.value,
+        "holder": entry.holder,
+        "replaced_by": entry.replaced_by,
+        "parameters": list(entry.parameters),
+        "note": entry.note or None,
+        "grounds": [
+            {
+                "ground": ground.id,
+                "procedures": sorted(ground.procedures),
+                "evidence_type": ground.evidence_type,
+                "fields": list(ground.fields),
+                "act": ground.act,
+                "basis": ground.basis.value,
+                "text_read": ground.text_read.value,
+            }
+            for ground in grounds
+        ],
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(_text(part) for part in value) or "none"
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_text(part)}" for key, part in value.items() if part)
+    return "-" if value is None else str(value)
