@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chopar.broker.kafka_node import KafkaNode, new_cluster_id
+from chopar.broker.kafka_node import JAVA_ENVIRONMENT, KafkaNode, new_cluster_id
 from chopar.broker.plan import Entry, Plan
 from chopar.broker.ports import HOST, port_at
 from chopar.broker.stack import Home
@@ -124,7 +124,7 @@ class Launcher:
     def _command(self, entry: Entry) -> Command:
         if entry.kind == "broker":
             arguments = self._node(entry).command(self._require_java(), self._class_path)
-            return Command(tuple(arguments), self.home.folder, {})
+            return Command(tuple(arguments), self.home.folder, JAVA_ENVIRONMENT)
         return Command(
             arguments=(sys.executable, "-m", entry.module, *(self._filled(entry, text) for text in entry.args)),
             directory=self.plan.directory,
