@@ -161,5 +161,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(_text(part) for part in value) or "none"
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_text(part)}" for key, part in value.items() if part)
+        parts = {key: ", ".join(part) if isinstance(part, list) else part for key, part in value.items() if part}
+        return "; ".join(f"{key}: {part}" for key, part in parts.items())
     return "-" if value is None else str(value)
