@@ -24,6 +24,7 @@
       StopError                     this process must not go on; somebody has to look
         OffsetOutOfRangeError         offset_out_of_range     (records were deleted before they were read)
         TopicLayoutError              topic_layout            (partitions or settings are not those of topics.py)
+        FencedError                   fenced                  (another process has taken over as the one writer)
         LawUnreadableError            law_unreadable          (an activation or a list cannot be understood)
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
       NotFoundError                 what was asked for by name does not exist
@@ -178,6 +179,12 @@ class TopicLayoutError(StopError):
     """A topic's partitions or settings differ from `topics.py`."""
 
     code = "topic_layout"
+
+
+class FencedError(StopError):
+    """A newer incarnation of this writer has started; this one must not write any more."""
+
+    code = "fenced"
 
 
 class LawUnreadableError(StopError):

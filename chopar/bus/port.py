@@ -126,7 +126,9 @@ class Consumer(Fetcher, Protocol):
     """A member of a consumer group.
 
     A partition without a commit starts at its beginning. `assigned` is awaited with the start offset of each partition
-    before any of its records is given out; `revoked` is awaited before another member may get it.
+    before any of its records is given out; `revoked` is awaited before another member may get it. `assigned` may take
+    long (the group does not wait for it); it is cancelled if the partitions are revoked meanwhile. Neither callback is
+    called by `stop`.
     """
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -185,8 +187,21 @@ class Bus(Protocol):
     def consumer(self, group: str, topics: Sequence[str], *, assigned: Assigned, revoked: Revoked) -> Consumer:
         """A member of `group` on `topics`."""
 
-    def reader(self, start: Mapping[TopicPartition, int | None]) -> Reader:
-        """A reader of the named partitions, each from an offset, or from its beginning if that is None."""
+    def reader(self, start: Mapping[TopicPartition, int | None], *, read_committed: bool = False) -> Reader:
+        """A reader of the named partitions, each from an offset, or from its beginning if that is None.
+
+        Args:
+            start: where each begins.
+            read_committed: leave out what a fenced producer has not committed.
+        """
+
+    def fenced_producer(self, transactional_id: str) -> Producer:
+        """A producer of which only the newest incarnation may write.
+
+        Its `start` fences every older one of the same id. One `send` is one transaction: all of it is written, or none.
+        `send` raises FencedError once a newer incarnation has started. After a send that failed in any other way it is
+        of no use any more; make a new one only if this process may still be the writer, for that fences the others.
+        """
 
     def admin(self) -> Admin:
         """An admin."""

@@ -1,0 +1,351 @@
+"""Producer, consumer, reader and admin of the in-memory bus."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from chopar.bus.memory.faults import SendFault
+from chopar.bus.port import Assigned, Outgoing, Record, Revoked, Sent, TopicPartition
+from chopar.errors import (
+    BrokerUnavailableError,
+    ChoparError,
+    DeliveryError,
+    FencedError,
+    NotFoundError,
+    OffsetOutOfRangeError,
+    TopicLayoutError,
+)
+from chopar.topics import TopicLayout
+
+if TYPE_CHECKING:
+    from chopar.bus.memory.bus import MemoryBus
+
+_DOWN = "no broker answers (the in-memory bus was told so)"
+
+
+class MemoryProducer:
+    """A producer; with a transactional id it is fenced by the next one of the same id."""
+
+    def __init__(self, bus: "MemoryBus", transactional_id: str | None = None) -> None:
+        self._bus = bus
+        self._transactional_id = transactional_id
+        self._epoch = 0
+        self._spoiled = False
+
+    async def start(self) -> None:
+        """Connect; fence older incarnations."""
+        self._bus.require_up()
+        if self._transactional_id is not None:
+            self._epoch = self._bus.epochs[self._transactional_id] = self._bus.epochs.get(self._transactional_id, 0) + 1
+
+    async def stop(self) -> None:
+        """Nothing is buffered."""
+
+    async def send(self, records: Sequence[Outgoing]) -> list[Sent | ChoparError]:
+        """Append, and wait until everything is readable, under the bus's deadline."""
+        if self._transactional_id is not None:
+            refused = self._refusal(records)
+            if refused is not None:
+                return refused
+        results: list[Sent | ChoparError] = [self._append(record) for record in records]
+        deadline = asyncio.get_running_loop().time() + self._bus.send_timeout_seconds
+        for index, (record, result) in enumerate(zip(records, results, strict=True)):
+            if isinstance(result, Sent):
+                results[index] = await self._shown(record, result, deadline)
+        await asyncio.sleep(0)  # as any send, it lets others run
+        return results
+
+    def _refusal(self, records: Sequence[Outgoing]) -> list[Sent | ChoparError] | None:
+        """What a transaction answers if it cannot be carried through as a whole."""
+        if self._bus.epochs[self._transactional_id or ""] != self._epoch:
+            raise FencedError("a newer incarnation of this writer has started")
+        faults = [self._bus.faults.send(record) for record in records]
+        if self._spoiled or self._bus.faults.down or any(faults):
+            self._spoiled = True
+            return [DeliveryError("the transaction was not carried through") for _ in records]
+        sizes = [self._bus.log.check_size(record) for record in records]
+        if any(sizes):
+            return [size or DeliveryError("another record of the transaction is too large") for size in sizes]
+        return None
+
+    def _append(self, record: Outgoing) -> Sent | ChoparError:
+        if self._bus.faults.down:
+            return DeliveryError(_DOWN)
+        too_large = self._bus.log.check_size(record)
+        if too_large is not None:
+            return too_large
+        fault = None if self._transactional_id is not None else self._bus.faults.send(record)
+        if fault is SendFault.NOT_WRITTEN:
+            return DeliveryError("not acknowledged")
+        try:
+            sent = self._bus.log.append(record)
+        except NotFoundError as error:
+            return DeliveryError(str(error))
+        return DeliveryError("not acknowledged") if fault is SendFault.WRITTEN else sent
+
+    async def _shown(self, record: Outgoing, sent: Sent, deadline: float) -> Sent | ChoparError:
+        partition = self._bus.log.partition(TopicPartition(record.topic, record.partition))
+        while partition.shown <= sent.offset:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return DeliveryError("not acknowledged in time")
+            await self._bus.changed.wait(left)
+        return sent
+
+
+class MemoryFetcher:
+    """What consumer and reader share: positions over the log."""
+
+    def __init__(self, bus: "MemoryBus") -> None:
+        self._bus = bus
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._stopped = False
+        self._turn = 0
+
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions held now."""
+        return frozenset(self._positions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from an offset."""
+        self._require_held(partition)
+        self._positions[partition] = offset
+
+    def position(self, partition: TopicPartition) -> int:
+        """The next offset."""
+        self._require_held(partition)
+        return self._positions[partition]
+
+    async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        """Take what there is, waiting at most this long for a first record."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        await asyncio.sleep(0)  # as any fetch, it lets others run
+        while not self._stopped:
+            if self._bus.faults.down:
+                raise BrokerUnavailableError(_DOWN)
+            batch = await self._ready_batch(max_records)
+            left = deadline - loop.time()
+            if batch or left <= 0:
+                return batch
+            await self._bus.changed.wait(left)
+        return {}
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last readable record, or what a stale leader says."""
+        return self._bus.end_offsets(partitions)
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each log starts."""
+        self._bus.require_up()
+        return {place: self._bus.log.partition(place).start for place in partitions}
+
+    async def _ready_batch(self, max_records: int) -> dict[TopicPartition, list[Record]]:
+        return self._take(max_records)
+
+    def _take(self, max_records: int) -> dict[TopicPartition, list[Record]]:
+        batch: dict[TopicPartition, list[Record]] = {}
+        places = sorted(place for place in self._positions if place not in self._paused)
+        if not places:
+            return batch
+        self._turn = (self._turn + 1) % len(places)
+        for place in places[self._turn :] + places[: self._turn]:
+            if max_records <= 0:
+                break
+            partition, position = self._bus.log.partition(place), self._positions[place]
+            if not partition.start <= position <= partition.stamped:
+                if batch:
+                    break  # first give out what was taken; the next fetch says it
+                raise OffsetOutOfRangeError(
+                    f"{place.topic}-{place.partition}: offset {position} is outside {partition.start} to "
+                    f"{partition.shown}; records were deleted before they were read"
+                )
+            records = partition.read(position, max_records)
+            if records:
+                batch[place] = records
+                self._positions[place] = records[-1].offset + 1
+                max_records -= len(records)
+        return batch
+
+    def _require_held(self, partition: TopicPartition) -> None:
+        if partition not in self._positions:
+            raise NotFoundError(f"partition {partition.topic}-{partition.partition} is not held")
+
+
+class MemoryReader(MemoryFetcher):
+    """A reader of named partitions."""
+
+    def __init__(self, bus: "MemoryBus", start: Mapping[TopicPartition, int | None]) -> None:
+        super().__init__(bus)
+        self._start = dict(start)
+
+    async def start(self) -> None:
+        """Take the positions up."""
+        self._bus.require_up()
+        for place, offset in self._start.items():
+            self._positions[place] = self._bus.partition(place).start if offset is None else offset
+
+    async def stop(self) -> None:
+        """Let a fetch under way return."""
+        self._stopped = True
+        self._bus.changed.notify()
+
+
+class MemoryConsumer(MemoryFetcher):
+    """A member of a group."""
+
+    def __init__(
+        self, bus: "MemoryBus", group: str, topics: Sequence[str], assigned: Assigned, revoked: Revoked
+    ) -> None:
+        super().__init__(bus)
+        self.topics = tuple(topics)
+        self._group = bus.group(group)
+        self._name = group
+        self._assigned = assigned
+        self._revoked = revoked
+        self._assigning: asyncio.Task[None] | None = None
+        self._giving_up = False
+
+    async def start(self) -> None:
+        """Join the group and wait for the assignment."""
+        self._bus.require_up()
+        for topic in self.topics:
+            if topic not in self._bus.log.layouts:
+                raise BrokerUnavailableError(f"topic {topic} does not exist; make the topics first")
+        await self._join()
+
+    async def stop(self) -> None:
+        """Leave; the others get its partitions."""
+        self._stopped = True
+        await self._cancel_assigning()
+        self._positions.clear()
+        if self in self._group.members:
+            self._group.members.remove(self)
+            self._group.rebalance(self._bus.partition_counts())
+        self._bus.changed.notify()
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the next offsets to read, of partitions that are held."""
+        self._bus.require_up()
+        if self not in self._group.members:
+            raise BrokerUnavailableError("the group has gone on without this member")
+        held = {place: offset for place, offset in offsets.items() if place in self._positions}
+        if self._bus.faults.commit(self._name, held):
+            raise BrokerUnavailableError("the commit failed")
+        self._group.committed.update(held)
+        await asyncio.sleep(0)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give out nothing of these."""
+        self._paused.update(place for place in partitions if place in self._positions)
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give them out again."""
+        self._paused.difference_update(partitions)
+        self._bus.changed.notify()
+
+    async def give_up(self) -> None:
+        """Await `revoked` for everything held; called by the group."""
+        self._giving_up = True
+        await self._cancel_assigning()
+        if self._positions:
+            await self._revoked(frozenset(self._positions))
+        self._positions.clear()
+        self._paused.clear()
+
+    def take_up(self, partitions: Mapping[TopicPartition, int | None]) -> None:
+        """Hold these; called by the group."""
+        self._giving_up = False
+        if self._stopped:
+            return
+        self._positions = {
+            place: self._bus.log.partition(place).start if offset is None else offset
+            for place, offset in partitions.items()
+        }
+        if self._positions:
+            self._assigning = asyncio.create_task(self._call_assigned(dict(self._positions)))
+        self._bus.changed.notify()
+
+    async def _ready_batch(self, max_records: int) -> dict[TopicPartition, list[Record]]:
+        if self not in self._group.members:
+            await self.give_up()
+            await self._join()
+        if self._giving_up or self._assigning is not None:
+            return {}
+        return self._take(max_records)
+
+    async def _join(self) -> None:
+        self._group.members.append(self)
+        await asyncio.shield(self._group.rebalance(self._bus.partition_counts()))
+
+    async def _call_assigned(self, start: Mapping[TopicPartition, int]) -> None:
+        await self._assigned(start)
+        self._assigning = None
+        self._bus.changed.notify()
+
+    async def _cancel_assigning(self) -> None:
+        if self._assigning is not None:
+            self._assigning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._assigning
+            self._assigning = None
+
+
+class MemoryAdmin:
+    """Makes and describes topics."""
+
+    def __init__(self, bus: "MemoryBus") -> None:
+        self._bus = bus
+
+    async def start(self) -> None:
+        """Connect."""
+        self._bus.require_up()
+
+    async def stop(self) -> None:
+        """Nothing is kept."""
+
+    async def create(self, layouts: Sequence[TopicLayout]) -> list[str]:
+        """Make the topics that are missing."""
+        self._bus.require_up()
+        made: list[str] = []
+        for layout in layouts:
+            there = self._bus.log.layouts.get(layout.name)
+            if there is None:
+                self._bus.log.add(layout)
+                made.append(layout.name)
+            else:
+                _require_equal(layout, there)
+        return made
+
+    async def partitions(self) -> dict[str, int]:
+        """All topics and how many partitions each has."""
+        self._bus.require_up()
+        return self._bus.partition_counts()
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """The committed offsets of a group."""
+        self._bus.require_up()
+        return dict(self._bus.group(group).committed)
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last readable record of each."""
+        return self._bus.end_offsets(partitions)
+
+    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        """The first offset of each stamped at or after a time."""
+        self._bus.require_up()
+        return {place: self._bus.log.partition(place).first_at(timestamp_ms) for place in partitions}
+
+
+def _require_equal(wanted: TopicLayout, there: TopicLayout) -> None:
+    if wanted.partitions != there.partitions:
+        raise TopicLayoutError(f"topic {wanted.name} has {there.partitions} partitions, {wanted.partitions} are due")
+    different: Iterable[str] = [
+        f"{name} is {there.settings.get(name, 'not set')}, {value} is due"
+        for name, value in wanted.settings.items()
+        if there.settings.get(name) != value
+    ]
+    if different:
+        raise TopicLayoutError(f"topic {wanted.name}: {'; '.join(different)}")

@@ -1,0 +1,135 @@
+"""Topics of the in-memory bus: partitions as lists, with a start offset and appends in two steps.
+
+A record is first stamped (it gets its offset and time) and then shown. Between the two nobody reads it, and its sender
+is not acknowledged. A test can hold back the second step, as a slow replica would.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from chopar.bus.port import Outgoing, Record, Sent, TopicPartition
+from chopar.errors import NotFoundError, TooLargeError
+from chopar.topics import TopicLayout
+
+MAX_MESSAGE_BYTES = 1_048_588  # Kafka's own default for max.message.bytes
+_OVERHEAD_BYTES = 80  # of a batch that holds one record; Kafka's limit is one on batches
+
+
+class Signal:
+    """Wakes everybody who waits for the bus to change."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Wake them."""
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, timeout_seconds: float | None) -> None:
+        """Wait for the next change, or until the time is up."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait([future], timeout=timeout_seconds)
+        finally:
+            self._waiting.discard(future)
+
+
+class Partition:
+    """One partition's log."""
+
+    def __init__(self, place: TopicPartition) -> None:
+        self.place = place
+        self.start = 0
+        self.shown = 0
+        """The end offset that readers see."""
+        self.held = False
+        self._records: list[Record] = []
+        self._removed = 0
+
+    @property
+    def stamped(self) -> int:
+        """The end offset, what is not shown yet included."""
+        return self._removed + len(self._records)
+
+    def stamp(self, record: Outgoing, timestamp_ms: int) -> Sent:
+        """Give a record its offset and time; it is not readable yet."""
+        offset = self.stamped
+        self._records.append(
+            Record(record.topic, record.partition, offset, timestamp_ms, record.key, record.value, record.headers)
+        )
+        return Sent(offset, timestamp_ms)
+
+    def show(self, count: int | None = None) -> None:
+        """Make stamped records readable: the next `count`, or all."""
+        self.shown = self.stamped if count is None else min(self.stamped, self.shown + count)
+
+    def delete_before(self, offset: int) -> None:
+        """Move the start of the log: what lies before is gone."""
+        self.start = max(self.start, min(offset, self.shown))
+        del self._records[: self.start - self._removed]
+        self._removed = self.start
+
+    def read(self, offset: int, most: int) -> list[Record]:
+        """Up to `most` shown records from an offset on, which must lie within the log."""
+        first = offset - self._removed
+        return self._records[first : min(first + most, self.shown - self._removed)]
+
+    def first_at(self, timestamp_ms: int) -> int:
+        """The first offset stamped at or after a time; the end offset if there is none."""
+        for record in self.read(self.start, self.shown - self.start):
+            if record.timestamp_ms >= timestamp_ms:
+                return record.offset
+        return self.shown
+
+
+class Log:
+    """All topics.
+
+    Args:
+        clock: Unix milliseconds; stamps records.
+        changed: notified when something becomes readable.
+    """
+
+    def __init__(self, clock: Callable[[], int], changed: Signal) -> None:
+        self.layouts: dict[str, TopicLayout] = {}
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self._clock = clock
+        self._changed = changed
+
+    def add(self, layout: TopicLayout) -> None:
+        """Make a topic."""
+        self.layouts[layout.name] = layout
+        for number in range(layout.partitions):
+            place = TopicPartition(layout.name, number)
+            self.partitions[place] = Partition(place)
+
+    def partition(self, place: TopicPartition) -> Partition:
+        """One partition.
+
+        Raises:
+            NotFoundError: there is none of this name and number.
+        """
+        found = self.partitions.get(place)
+        if found is None:
+            raise NotFoundError(f"topic {place.topic} has no partition {place.partition}")
+        return found
+
+    def check_size(self, record: Outgoing) -> TooLargeError | None:
+        """Whether a record is larger than its topic takes."""
+        size = _OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+        size += sum(len(name) + len(value) + 2 for name, value in record.headers)
+        layout = self.layouts.get(record.topic)
+        limit = int(layout.settings.get("max.message.bytes", MAX_MESSAGE_BYTES)) if layout else MAX_MESSAGE_BYTES
+        return TooLargeError(f"{size} bytes; topic {record.topic} takes {limit}") if size > limit else None
+
+    def append(self, record: Outgoing) -> Sent:
+        """Stamp a record, and show it unless its partition is held."""
+        partition = self.partition(TopicPartition(record.topic, record.partition))
+        sent = partition.stamp(record, self._clock())
+        if not partition.held:
+            partition.show()
+            self._changed.notify()
+        return sent
