@@ -81,7 +81,7 @@ def look_up(schemas: Schemas, subject: str, text: str, *, deleted: bool) -> Sche
 
 def subject_not_found(subject: str) -> RequestRefusedError:
     """The field's answer for a subject that is not there."""
-    return RequestRefusedError(404, 40401, f"Subject '{subject}' not found.")
+    return RequestRefusedError(404, 40401, f"Subject '{subject[:MAX_SUBJECT_CHARACTERS]}' not found.")
 
 
 def _content(text: str) -> str:

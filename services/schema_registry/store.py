@@ -1,0 +1,194 @@
+"""The topic `_schemas` as the registry's database: one reader that follows it, one writer that waits for the reader.
+
+A write is answered after it was read back, so whoever was told an id finds it. The writer is fenced by its
+transactional id: an older instance that wakes up cannot write any more, and stays a follower that answers reads. What
+records mean is left to `model`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from chopar.bus.port import Bus, Outgoing, Producer, Reader, TopicPartition
+from chopar.errors import ChoparError, StopError, TooLargeError, UnavailableError
+from chopar.topics import SCHEMAS
+from services.schema_registry.model import NOOP_KEY, Append, Changed, Refused, RequestRefusedError, Schemas
+
+PARTITION = TopicPartition(SCHEMAS.name, 0)
+WRITER = "schema-registry"
+"""The transactional id: one for all instances, as there is one writer."""
+
+_FETCH_RECORDS = 500
+_FETCH_SECONDS = 1.0
+_BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_log = structlog.get_logger()
+
+
+class SchemaTopic:
+    """Follows the topic into `Schemas`, and writes to it. It is the `SchemaLog` of the handlers.
+
+    Args:
+        bus: where the topic is.
+        schemas: what the records are applied to; nobody else does.
+        write_timeout_seconds: how long a write may take, waiting for its turn included.
+        back_off: waits so many seconds before the next try.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        schemas: Schemas,
+        *,
+        write_timeout_seconds: float = 15.0,
+        back_off: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._bus = bus
+        self._schemas = schemas
+        self._write_timeout_seconds = write_timeout_seconds
+        self._back_off = back_off
+        self._missing: dict[str, str] = {"broker": "not reached yet"}
+        self._next: int | None = None
+        self._applied = asyncio.Condition()
+        self._turn = asyncio.Lock()
+        self._producer: Producer | None = None
+        self._superseded = False
+
+    def missing(self) -> Mapping[str, str]:
+        """What stands between this process and its first answer; empty once the log was read to its end."""
+        return self._missing
+
+    async def follow(self) -> None:
+        """Read the topic for ever, making it if it is not there. Ends only by cancellation or an error.
+
+        Raises:
+            StopError: the topic has other settings than it must have, or records were deleted before they were read.
+        """
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._make_topic()
+                    async for _ in self._batches():
+                        failures = 0
+                except UnavailableError as error:
+                    if self._missing:
+                        self._missing = {"broker": str(error)}
+                    _log.warning("schema_registry.broker_away", code=error.code, reason=str(error))
+                await self._back_off(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
+                failures += 1
+        finally:
+            await self._drop_producer()
+
+    async def _make_topic(self) -> None:
+        admin = self._bus.admin()
+        await admin.start()
+        try:
+            # A topic that is there with other settings (deleting instead of compacting) is refused here.
+            await admin.create([SCHEMAS.layout()])
+        finally:
+            await admin.stop()
+
+    async def _batches(self) -> AsyncIterator[None]:
+        reader = self._bus.reader({PARTITION: self._next})
+        await reader.start()
+        try:
+            end = (await reader.end_offsets([PARTITION]))[PARTITION]
+            while True:
+                await self._caught_up(reader, end)
+                batch = await reader.fetch(_FETCH_RECORDS, _FETCH_SECONDS)
+                for record in batch.get(PARTITION, ()):
+                    self._take(record.offset, record.key, record.value)
+                yield
+        finally:
+            await reader.stop()
+
+    def _take(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        outcome = self._schemas.apply(key, value)
+        self._next = offset + 1
+        if isinstance(outcome, Refused):
+            _log.error("schema_registry.record_refused", offset=offset, reason=outcome.reason)
+        elif isinstance(outcome, Changed) and outcome.version is not None and not self._missing:
+            row = outcome.version
+            _log.info(
+                "schema_registry.version_added", schema_subject=row.subject, version=row.version, id=row.schema_id
+            )
+
+    async def _caught_up(self, reader: Reader, end: int) -> None:
+        position = reader.position(PARTITION)
+        self._next = position
+        if self._missing:
+            self._missing = {} if position >= end else {"log": f"read to {position} of {end}"}
+            if not self._missing:
+                _log.info("schema_registry.ready", schemas=self._schemas.count, refused=self._schemas.refused)
+        async with self._applied:
+            self._applied.notify_all()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Append]:
+        """See `SchemaLog`."""
+        if self._missing:
+            raise _unavailable("the log has not been read to its end yet")
+        if self._superseded:
+            raise _unavailable("another instance has taken over writing")
+        try:
+            async with asyncio.timeout(self._write_timeout_seconds):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise _late("Other writes did not end in time") from None
+        try:
+            if self._producer is None:
+                await self._open()
+            yield self._append
+        finally:
+            self._turn.release()
+
+    async def _open(self) -> None:
+        """Fence whoever wrote before, and read everything that got through: only then is `Schemas` complete."""
+        producer = self._bus.producer(WRITER)
+        try:
+            await producer.start()
+        except ChoparError as error:
+            with suppress(ChoparError):
+                await producer.stop()
+            raise _unavailable(str(error)) from error
+        self._producer = producer
+        await self._append(NOOP_KEY, None)
+
+    async def _append(self, key: bytes, value: bytes | None) -> None:
+        producer = self._producer
+        if producer is None:
+            raise _unavailable("the writer was closed")
+        try:
+            [sent] = await producer.send([Outgoing(PARTITION.topic, PARTITION.partition, key, value)])
+        except BaseException:
+            # Cut off in the middle: whether it was written is unknown. The next writer reads to the end first.
+            await self._drop_producer()
+            raise
+        if isinstance(sent, TooLargeError):
+            raise RequestRefusedError(422, 42209, "The schema is too large for a record of the log") from sent
+        if isinstance(sent, ChoparError):
+            self._superseded = self._superseded or isinstance(sent, StopError)
+            await self._drop_producer()
+            raise _unavailable(f"the write was not acknowledged: {sent}") from sent
+        try:
+            async with asyncio.timeout(self._write_timeout_seconds), self._applied:
+                await self._applied.wait_for(lambda: self._next is not None and self._next > sent.offset)
+        except TimeoutError:
+            await self._drop_producer()
+            raise _late("The write was acknowledged, but was not read back in time; send it again") from None
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(ChoparError):
+                await producer.stop()
+
+
+def _unavailable(reason: str) -> RequestRefusedError:
+    return RequestRefusedError(503, 50003, f"Nothing can be written now: {reason}")
+
+
+def _late(reason: str) -> RequestRefusedError:
+    return RequestRefusedError(503, 50002, reason)
