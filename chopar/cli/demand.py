@@ -127,9 +127,9 @@ def list_(
     limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=10_000)] = 20,
 ) -> int:
     """List recent demands as the record of exchanges has them: outcomes, and what is open, late or ended."""
-    from chopar.cli.demand_list import recent, to_json, to_text
+    from chopar.cli.demand_list import recent_in, to_json, to_text
 
     session = Session.of(context)
-    demands = session.run(lambda: recent(session, requester, limit))
+    demands = session.run(lambda: recent_in(session, requester, limit))
     session.output.show(to_json(demands), *to_text(demands))
     return 0

@@ -133,6 +133,6 @@ async def answer_in(session: Session, asked: Asked, wait_seconds: float) -> Answ
 
         if asked.on is not None:
             return await rehearse(asked, gateway())
-        registry = session.schema_registry()
+        bus, registry = session.bus(), session.schema_registry()
         opened.push_async_callback(registry.aclose)
-        return await create(asked, session.bus(), registry, gateway, wait_seconds=wait_seconds, say=session.output.say)
+        return await create(asked, bus, registry, gateway, wait_seconds=wait_seconds, say=session.output.say)

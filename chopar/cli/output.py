@@ -106,7 +106,7 @@ class Output:
 
     def say(self, words: str) -> None:
         """Print words for a person."""
-        self._end_line()
+        self.end_step()
         print(words, file=self._err, flush=True)
 
     def step(self, words: str) -> None:
@@ -117,7 +117,8 @@ class Output:
         print(f"\r{words:<{self._line}}", end="", file=self._err, flush=True)
         self._line = len(words)
 
-    def _end_line(self) -> None:
+    def end_step(self) -> None:
+        """What is printed next begins on a line of its own."""
         if self._line:
             print(file=self._err)
             self._line = 0
@@ -136,7 +137,7 @@ class Output:
             title_justify="left",
             title_style="bold",
             box=box.SIMPLE_HEAD if terminal else box.ASCII2,
-            pad_edge=False,
+            pad_edge=not terminal,
         )
         for column in table.columns:
             drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")

@@ -1,0 +1,22 @@
+"""The noun `down`: stop the local stack, by the pids that it wrote down."""
+
+import typer
+
+from chopar.cli.session import Session
+
+app = typer.Typer(name="down", rich_markup_mode=None)
+
+
+@app.command()
+def down(context: typer.Context) -> int:
+    """Stop the local stack, in the reverse order of its start; its data is kept, and `chopar up` goes on with it."""
+    from chopar.broker.local_stack import stop
+
+    session = Session.of(context)
+    home = session.home()
+    stack = stop(home, lambda _, done, total: session.output.step(f"stopping: {done} of {total} have ended"))
+    stopped = [process.name for process in stack.processes if process.kind != "task"] if stack else []
+    words = f"stopped: {', '.join(stopped)}" if stack else f"no stack was running in {home}"
+    session.output.end_step()
+    session.output.show({"home": str(home), "stopped": stopped}, words)
+    return 0

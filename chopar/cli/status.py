@@ -1,0 +1,123 @@
+"""The noun `status`: what runs of the local stack, and how far behind its consumers are."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.session import Session
+
+if TYPE_CHECKING:
+    from chopar.broker.stack import ProcessStatus, Stack
+    from chopar.cli.output import Table
+
+app = typer.Typer(name="status", rich_markup_mode=None)
+
+_COLUMNS = ("process", "state", "ready", "pid", "address", "since", "restarts", "MiB", "lag")
+_MEBIBYTE = 1024 * 1024
+_LAG_SECONDS = 5.0
+
+
+@app.command()
+def status(context: typer.Context) -> int:
+    """List the processes of the local stack: pid, address, ready, since, restarts, memory, lag.
+
+    Exit codes: 0 all are ready; 1 some are not; 3 no stack is running.
+    """
+    session = Session.of(context)
+    stack = session.stack()
+    lags = session.run(lambda: lags_of(session))
+    processes = [row(process, lags) for process in stack.processes]
+    ready = stack.supervised and bool(processes) and all(process["ready"] for process in processes)
+    data = {
+        "ready": ready,
+        "home": str(session.home()),
+        "supervisor_pid": stack.supervisor_pid if stack.supervised else None,
+        "addresses": stack.addresses,
+        "processes": processes,
+        "lag": lags,
+        "memory_bytes": sum(process["memory_bytes"] or 0 for process in processes),
+    }
+    session.output.show(data, *_text(data))
+    if lags is None:
+        session.output.say("lag is unknown: Kafka does not answer")
+    _words(session, stack, processes)
+    return ExitCode.DONE if ready else ExitCode.NO
+
+
+def row(process: "ProcessStatus", lags: dict[str, int] | None) -> dict[str, Any]:
+    """One process as it is printed; a task has run to its end and is ready then."""
+    from chopar.broker.processes import is_alive, memory_bytes
+
+    identity = process.identity
+    alive = identity is not None and is_alive(identity)
+    return {
+        "name": process.name,
+        "kind": process.kind,
+        "state": process.state if alive or process.kind == "task" or process.state != "running" else "ended",
+        "ready": process.ready and (alive or process.kind == "task"),
+        "pid": process.pid if alive else None,
+        "address": process.address,
+        "since": process.since,
+        "restarts": process.restarts,
+        "memory_bytes": memory_bytes(identity.pid) if alive and identity is not None else None,
+        "lag": _lag(process.name, lags) if process.kind == "process" else None,
+        "log": process.log,
+        "problem": process.problem,
+    }
+
+
+async def lags_of(session: Session) -> dict[str, int] | None:
+    """How far behind each consumer group is; None if Kafka does not answer soon."""
+    import asyncio
+
+    from chopar.cli.topic_rows import lags
+    from chopar.errors import UnavailableError
+
+    try:
+        async with asyncio.timeout(_LAG_SECONDS):
+            return await lags(session.bus())
+    except (UnavailableError, TimeoutError):
+        return None
+
+
+def _lag(name: str, lags: dict[str, int] | None) -> int | None:
+    """The lag of a process's own group, by its name: `gateway`, or the agencies whose ids begin with it."""
+    mine = [
+        lag
+        for group, lag in (lags or {}).items()
+        if group == name or group.removeprefix("provider.").split("-")[0] == name
+    ]
+    return sum(mine) if mine else None
+
+
+def _text(data: dict[str, Any]) -> "list[Table | str]":
+    from chopar.cli.output import Table
+
+    rows = [
+        (
+            process["name"],
+            process["state"],
+            process["ready"],
+            process["pid"],
+            process["address"],
+            (process["since"] or "")[:19].replace("T", " "),
+            process["restarts"],
+            None if process["memory_bytes"] is None else f"{process['memory_bytes'] / _MEBIBYTE:.0f}",
+            process["lag"],
+        )
+        for process in data["processes"]
+    ]
+    right = frozenset({"pid", "restarts", "MiB", "lag"})
+    return [Table(_COLUMNS, rows, right=right), f"memory in all: {data['memory_bytes'] / _MEBIBYTE:.0f} MiB"]
+
+
+def _words(session: Session, stack: "Stack", processes: list[dict[str, Any]]) -> None:
+    if stack.stopping:
+        session.output.say("the stack is being stopped")
+    elif not stack.supervised:
+        session.output.say("its supervisor has ended: `chopar up` takes over what still runs and starts the rest")
+    for process in processes:
+        if not process["ready"]:
+            why = f" ({process['problem']})" if process["problem"] else ""
+            session.output.say(f"{process['name']} is not ready{why}: its log is {process['log']}")

@@ -1,0 +1,191 @@
+"""The noun `up`: have the local stack running, send the example demands of its plan, print what Kafka holds of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.session import Session, checkout
+
+if TYPE_CHECKING:
+    from chopar.broker.plan import ExampleDemand
+    from chopar.broker.stack import Stack
+    from chopar.cli.demand_answer import Answer
+    from chopar.cli.demand_flags import Asked
+    from chopar.cli.output import Output, Table
+
+app = typer.Typer(name="up", rich_markup_mode=None)
+
+_WAIT_SECONDS = 30.0
+_MEGABYTE = 1_000_000
+_ORDINALS = {"first": 0, "second": 1, "third": 2}
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    plan: Annotated[
+        Path | None, typer.Option(help="What to start; deploy/local.toml of the checkout otherwise.", metavar="FILE")
+    ] = None,
+    demands: Annotated[bool, typer.Option("--demands/--no-demands", help="Send the example demands.")] = True,
+) -> int:
+    """Start Kafka, schema registry, gateway and services, and send two example demands. Again: it only looks.
+
+    Exit codes: 0 everything is ready and the demands are answered; 1 an answer is still waited for; 2 a port, jar or
+    setting is wrong; 3 something does not come up.
+    """
+    from chopar.broker.local_stack import start
+    from chopar.broker.plan import load_plan
+    from chopar.broker.ports import port_base
+
+    session = Session.of(context)
+    output = session.output
+    path = plan_path(plan)
+    examples = load_plan(path).demands if demands else ()
+    stack = start(
+        session.home(),
+        path,
+        port_base(session.environ),
+        lambda step, done, total: output.step(progress_words(step, done, total)),
+        environ=session.environ,
+    )
+    output.end_step()
+    answers = session.run(lambda: _answers(_on(session, stack), examples)) if examples else []
+    output.show(to_json(session, stack, answers), *to_text(stack, answers))
+    _words(output, answers)
+    waiting = any(answer.status == "waiting" for _, answer in answers)
+    return ExitCode.NO if waiting else ExitCode.DONE
+
+
+def plan_path(given: Path | None) -> Path:
+    """The plan's file.
+
+    Raises:
+        ConfigurationError: none was given, and this is no checkout.
+    """
+    from chopar.errors import ConfigurationError
+
+    folder = checkout()
+    if given is not None:
+        return given
+    if folder is None:
+        raise ConfigurationError("the local stack is started from a checkout of the project; elsewhere say --plan FILE")
+    return folder / "deploy" / "local.toml"
+
+
+def progress_words(step: str, done: int, total: int) -> str:
+    """How far a step is, in words."""
+    if step == "jars":
+        return f"fetching Kafka's jars: {done / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB"
+    if step == "processes":
+        return f"starting: {done} of {total} are ready"
+    return f"{step}: {done} of {total}"
+
+
+def to_json(session: Session, stack: "Stack", answers: "list[tuple[ExampleDemand, Answer]]") -> dict[str, Any]:
+    """As it is printed."""
+    return {
+        "home": str(session.home()),
+        "addresses": stack.addresses,
+        "processes": [
+            {"name": process.name, "pid": process.pid, "address": process.address, "ready": process.ready}
+            for process in stack.processes
+        ],
+        "synthetic": True,
+        "demands": [
+            {
+                "title": example.title,
+                "requester": example.requester,
+                "procedure": example.procedure,
+                "fetch_mode": answer.fetch_mode,
+                "answer": answer.to_json(),
+            }
+            for example, answer in answers
+        ],
+    }
+
+
+def to_text(stack: "Stack", answers: "list[tuple[ExampleDemand, Answer]]") -> "list[Table | str]":
+    """The answers as tables, and where everything listens."""
+    from chopar.cli import demand_text
+    from chopar.cli.output import Table
+    from chopar.texts import Texts
+
+    texts = Texts.shipped()
+    parts: list[Table | str] = []
+    for example, answer in answers:
+        title = f"{example.title}\n{example.requester}, {example.procedure}"
+        parts += [*demand_text.parts(answer, texts, title=title), ""]
+    listening = [(process.name, process.address, process.pid) for process in stack.processes if process.address]
+    parts.append(Table(("listens", "address", "pid"), listening, right=frozenset({"pid"})))
+    return parts
+
+
+async def _answers(session: Session, examples: "tuple[ExampleDemand, ...]") -> "list[tuple[ExampleDemand, Answer]]":
+    from chopar.cli.demand_create import answer_in
+
+    found = []
+    for example, asked in zip(examples, asked_by(examples), strict=True):
+        session.output.step(f"demand of {example.requester}: waiting for the answer")
+        found.append((example, await answer_in(session, asked, _WAIT_SECONDS)))
+    session.output.end_step()
+    return found
+
+
+def asked_by(examples: "tuple[ExampleDemand, ...]") -> "list[Asked]":
+    """The examples as demands: whom they are about is drawn from the synthetic population."""
+    from chopar.cli.demand_flags import Flags, read_flags
+    from chopar.population import DEFAULT_SEED, Population
+
+    population = Population.make(DEFAULT_SEED)
+    people, firms = population.people_for_examples(), population.firms_for_examples()
+
+    def person(which: str) -> str:
+        return people[_ORDINALS[which]].pinfl.text if which in _ORDINALS else which
+
+    def business(which: str) -> str:
+        return firms[_ORDINALS[which]].stir.text if which in _ORDINALS else which
+
+    return [
+        read_flags(
+            Flags(
+                requester=example.requester,
+                procedure=example.procedure,
+                document=example.documents,
+                person=person(example.person) if example.person else None,
+                business=business(example.business) if example.business else None,
+            )
+        )
+        for example in examples
+    ]
+
+
+def _on(session: Session, stack: "Stack") -> Session:
+    """The session on the stack that was just started, whatever the command line says."""
+    from dataclasses import replace
+
+    addressed = {
+        option: stack.addresses[key]
+        for option, key in (("--bootstrap", "bootstrap"), ("--registry", "registry"), ("--gateway", "gateway"))
+        if key in stack.addresses
+    }
+    return replace(session, given={**session.given, **addressed})
+
+
+def _words(output: "Output", answers: "list[tuple[ExampleDemand, Answer]]") -> None:
+    modes = sorted({str(answer.fetch_mode) for _, answer in answers if answer.fetch_mode})
+    output.say("")
+    output.say("The registers are synthetic: nobody in them exists.")
+    if modes:
+        output.say(
+            f"The list version in force fetches in mode `{', '.join(modes)}`"
+            + (": access grounds count although their acts were not read by a lawyer." if "inferred" in modes else ".")
+        )
+    traced = next((answer.demand_id for _, answer in answers if answer.demand_id), None)
+    if traced:
+        output.say(
+            f"Next: chopar demand trace {traced}   (every hop with its time; `chopar status` shows the processes)"
+        )
+    else:
+        output.say("Next: chopar status")
