@@ -109,7 +109,9 @@ def _text(data: dict[str, Any]) -> "list[Table | str]":
         for process in data["processes"]
     ]
     right = frozenset({"pid", "restarts", "MiB", "lag"})
-    return [Table(_COLUMNS, rows, right=right), f"memory in all: {data['memory_bytes'] / _MEBIBYTE:.0f} MiB"]
+    groups = ", ".join(f"{group} {lag}" for group, lag in (data["lag"] or {}).items()) or "unknown"
+    memory = f"{data['memory_bytes'] / _MEBIBYTE:.0f} MiB"
+    return [Table(_COLUMNS, rows, right=right), f"memory in all: {memory}; records to read by consumer group: {groups}"]
 
 
 def _words(session: Session, stack: "Stack", processes: list[dict[str, Any]]) -> None:
