@@ -193,14 +193,12 @@ def run_node(node: KafkaNode, java: Path, class_path: tuple[Path, ...]) -> Itera
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now, outside the range that the system hands to clients where it can tell."""
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        start = 20000 + os.getpid() * 7 % 10000  # parallel runs begin at different places
-        for port in (*range(start, 32000), *range(20000, start)):
-            with contextlib.suppress(OSError):
+    """Give that many ports in a row on which nobody listens now, below those that the system hands to clients."""
+    start = 20000 + os.getpid() * 7 % 10000  # parallel runs begin at different places
+    for first in (*range(start, 32000, count), *range(20000, start, count)):
+        ports = list(range(first, first + count))
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in ports:
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
-                found.append(port)
-            if len(found) == count:
-                return found
-    raise ConfigurationError("No free port between 20000 and 32000 for the tests' broker.")
+            return ports
+    raise ConfigurationError(f"No {count} free ports in a row between 20000 and 32000 for the tests.")

@@ -17,6 +17,7 @@ from chopar.broker.local_stack import start, stop
 from chopar.broker.processes import is_alive, memory_bytes
 from chopar.broker.stack import ProcessStatus, Stack, read_stack
 from chopar.errors import ConfigurationError, UnavailableError
+from tests.kafka_fixture import free_ports
 
 SERVER = """
 import http.server, os, signal, sys, time
@@ -84,17 +85,6 @@ CHOPAR_BROKEN = "{{home}}/broken"
 """
 
 
-def free_base() -> int:
-    """Find a base whose first ports are free now."""
-    for _ in range(50):
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            base = held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for offset in (1, 2):
-                held.enter_context(socket.create_server(("127.0.0.1", base + offset)))
-            return int(base)
-    raise AssertionError("no free ports")
-
-
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> float:
     """Wait on a condition; give the seconds it took."""
     began = time.monotonic()
@@ -108,7 +98,7 @@ class Small:
     """A home, a plan and ports for one test."""
 
     def __init__(self, folder: Path) -> None:
-        self.home, self.plan, self.base = folder / "home", folder / "plan.toml", free_base()
+        self.home, self.plan, self.base = folder / "home", folder / "plan.toml", free_ports(3)[0]
         (folder / "small_server.py").write_text(SERVER)
         (folder / "small_task.py").write_text(TASK)
         self.write_plan()

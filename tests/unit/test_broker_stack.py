@@ -100,3 +100,13 @@ def test_a_taken_port_is_named_with_its_holder_and_the_way_out() -> None:
         if Path("/proc/net/tcp").exists():
             assert f"pid {os.getpid()} (" in str(caught.value)
     require_free(port, "Kafka")
+
+
+def test_the_supervisor_imports_the_standard_library_alone() -> None:
+    program = (
+        "import sys; import chopar.broker.supervisor; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['__main__', 'chopar']"
