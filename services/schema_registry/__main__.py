@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import sys
 
+from chopar.bus.kafka import KafkaBus
 from prometheus_client import CollectorRegistry, Gauge
 
-from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.observe import serve
 from chopar.process import parser, run
@@ -18,7 +18,7 @@ from services.schema_registry.store import SchemaTopic
 
 async def main(settings: SchemaRegistrySettings, _: argparse.Namespace, stop: asyncio.Event) -> None:
     """Run until `stop` is set or the topic cannot be followed any more."""
-    require_loopback(settings.http.address, insecure=settings.insecure)
+    require_loopback([settings.http.address], settings.insecure, "listener")
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     schemas = Schemas()
     topic = SchemaTopic(bus, schemas, write_timeout_seconds=settings.write_timeout_seconds)

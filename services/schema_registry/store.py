@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, TopicPartition
-from chopar.errors import ChoparError, StopError, TooLargeError, UnavailableError
+from chopar.errors import ChoparError, FencedError, TooLargeError, UnavailableError
 from chopar.topics import SCHEMAS
 from services.schema_registry.model import NOOP_KEY, Append, Changed, Refused, RequestRefusedError, Schemas
 
@@ -23,6 +23,7 @@ WRITER = "schema-registry"
 _FETCH_RECORDS = 500
 _FETCH_SECONDS = 1.0
 _BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_SUPERSEDED = "another instance has taken over writing"
 _log = structlog.get_logger()
 
 
@@ -91,7 +92,7 @@ class SchemaTopic:
             await admin.stop()
 
     async def _batches(self) -> AsyncIterator[None]:
-        reader = self._bus.reader({PARTITION: self._next})
+        reader = self._bus.reader({PARTITION: self._next}, read_committed=True)
         await reader.start()
         try:
             end = (await reader.end_offsets([PARTITION]))[PARTITION]
@@ -131,7 +132,8 @@ class SchemaTopic:
         if self._missing:
             raise _unavailable("the log has not been read to its end yet")
         if self._superseded:
-            raise _unavailable("another instance has taken over writing")
+            # Fencing the other in turn would let two instances take the pen from each other for ever.
+            raise _unavailable(_SUPERSEDED)
         try:
             async with asyncio.timeout(self._write_timeout_seconds):
                 await self._turn.acquire()
@@ -146,7 +148,7 @@ class SchemaTopic:
 
     async def _open(self) -> None:
         """Fence whoever wrote before, and read everything that got through: only then is `Schemas` complete."""
-        producer = self._bus.producer(WRITER)
+        producer = self._bus.fenced_producer(WRITER)
         try:
             await producer.start()
         except ChoparError as error:
@@ -162,15 +164,19 @@ class SchemaTopic:
             raise _unavailable("the writer was closed")
         try:
             [sent] = await producer.send([Outgoing(PARTITION.topic, PARTITION.partition, key, value)])
+        except FencedError as error:
+            self._superseded = True
+            await self._drop_producer()
+            _log.error("schema_registry.superseded", code=error.code, reason=str(error))
+            raise _unavailable(_SUPERSEDED) from error
         except BaseException:
             # Cut off in the middle: whether it was written is unknown. The next writer reads to the end first.
             await self._drop_producer()
             raise
-        if isinstance(sent, TooLargeError):
-            raise RequestRefusedError(422, 42209, "The schema is too large for a record of the log") from sent
         if isinstance(sent, ChoparError):
-            self._superseded = self._superseded or isinstance(sent, StopError)
             await self._drop_producer()
+            if isinstance(sent, TooLargeError):
+                raise RequestRefusedError(422, 42209, "The schema is too large for a record of the log") from sent
             raise _unavailable(f"the write was not acknowledged: {sent}") from sent
         try:
             async with asyncio.timeout(self._write_timeout_seconds), self._applied:
