@@ -8,11 +8,6 @@ import pytest
 from tests.kafka_fixture import Provider, broker_provider
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep warnings as errors in what tests start as well."""
-    os.environ.setdefault("PYTHONWARNINGS", "default")
-
-
 _provider: list[Provider] = []
 
 
