@@ -4,6 +4,7 @@ Only what makes a flag unreadable is wrong use here. Whether an identifier, a ro
 to say, so those are passed on as they were typed.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,7 @@ from chopar.errors import ConfigurationError
 from chopar.messages.demand import ActingAs, DemandedDocument, Ground, Party, Subject
 
 _STIR_DIGITS = 9
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WITH = "NAME=VALUE or TYPE[@ROLE]:NAME=VALUE"
 _GROUNDS = ("law", "application", "consent")
 
@@ -182,13 +184,9 @@ def _day(text: str | None) -> date | None:
         return None
     try:
         # Only the form that people write; Python's own reader takes week dates and others.
-        return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") and text[4] == "-" else _no_day()
+        return date.fromisoformat(text if _DAY.fullmatch(text) else "")
     except ValueError:
-        return _no_day()
-
-
-def _no_day() -> date:
-    raise ConfigurationError("--on: a day that exists is due, written as YYYY-MM-DD")
+        raise ConfigurationError("--on: a day that exists is due, written as YYYY-MM-DD") from None
 
 
 def _acting_as(text: str) -> ActingAs:

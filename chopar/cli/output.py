@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any, TextIO
 
 _WIDE = 200  # columns of a table where nobody looks at a terminal: a file or a pipe does not wrap
-_DIGITS = re.compile(r"(?<!-)\b\w*\d{9,}\w*")
+_DIGITS = re.compile(r"(\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\w*\d{9,}\w*")
 
 
 class Format(StrEnum):
@@ -35,9 +35,10 @@ class Table:
 def hide_rejected(text: str) -> str:
     """Take out of a sentence what may be an identifier: words with nine or more digits in a row, control characters.
 
-    For sentences that may repeat what was typed. A UUID's last group follows a dash and stays.
+    For sentences that may repeat what was typed. A UUID stays: a demand's id is no identifier of a person.
     """
-    return _DIGITS.sub("…", "".join(character if character.isprintable() else "?" for character in text))
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return _DIGITS.sub(lambda found: found.group(1) or "…", printable)
 
 
 def cell(value: object) -> str:

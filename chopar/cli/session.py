@@ -193,9 +193,10 @@ class Session:
 
     def bus(self) -> "Bus":
         """A bus on the addressed Kafka; nothing is connected yet."""
+        bootstrap = self.bootstrap
         from chopar.bus.kafka import KafkaBus
 
-        return KafkaBus(self.bootstrap, insecure=self.insecure)
+        return KafkaBus(bootstrap, insecure=self.insecure)
 
     def schema_registry(self) -> "HttpSchemaRegistry":
         """A client of the addressed schema registry; close it."""
