@@ -203,7 +203,6 @@ def test_no_row_binds_before_its_day(row_id: str) -> None:
 
 @pytest.mark.parametrize("row_id", [row["id"] for row in LAW.rows])
 def test_a_row_is_silent_to_whom_it_does_not_bind(row_id: str) -> None:
-    row = LAW.by_id[row_id]
     bound = {requester for requester, _, _ in askings_of(row_id)}
     strangers = [(who, what) for who, what in CONDUCTED if who not in bound and kinds_of(what) != ["business"]]
     assert strangers
