@@ -16,6 +16,7 @@ from chopar.errors import ConfigurationError
 from chopar.messages.demand import ActingAs, DemandedDocument, Ground, Party, Subject
 
 _STIR_DIGITS = 9
+_LONGEST_ID = 120  # as messages bound a code
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WITH = "NAME=VALUE or TYPE[@ROLE]:NAME=VALUE"
 _GROUNDS = ("law", "application", "consent")
@@ -66,6 +67,8 @@ def read_flags(flags: Flags) -> Asked:
         ConfigurationError: a flag cannot be read; says which and how it is written, without repeating its value.
     """
     _require_text(flags)
+    if not 0 < len(flags.procedure) <= _LONGEST_ID:
+        raise ConfigurationError(f"--procedure: an id of 1 to {_LONGEST_ID} characters is due")
     if (flags.person is None) == (flags.business is None):
         raise ConfigurationError("say whom the demand is about: either --person PINFL or --business STIR")
     if not flags.document:

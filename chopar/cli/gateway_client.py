@@ -67,7 +67,7 @@ class GatewayClient:
             "on": asked.on.isoformat() if asked.on else None,
         }
         status, content = await self._call("POST", "/v1/rehearsals", body)
-        if status in (httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_ENTITY):
+        if status in (httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_CONTENT):
             raise ConfigurationError(f"the gateway does not take the question: {content.get('message', status)}")
         try:
             return Rehearsed(

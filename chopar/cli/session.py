@@ -71,14 +71,15 @@ def take_shared(arguments: Sequence[str], own: frozenset[str] = frozenset()) -> 
     return given, rest
 
 
-def require_loopback(address: str, option: str, insecure: bool) -> None:
-    """Refuse an address that other machines can be behind.
+def require_address(address: str, option: str, insecure: bool) -> None:
+    """Refuse what is no address, and an address that other machines can be behind.
 
     Raises:
-        ConfigurationError: it is not loopback, or not an address.
+        ConfigurationError: says which option and what to do.
     """
-    import ipaddress
     from urllib.parse import urlsplit
+
+    from chopar.bus.loopback import require_loopback
 
     for part in address.split(","):
         try:
@@ -88,16 +89,7 @@ def require_loopback(address: str, option: str, insecure: bool) -> None:
             host, port = None, None
         if not host or (port is None and "://" not in part):
             raise ConfigurationError(f"{option}: {part!r} is no address; HOST:PORT is due")
-        if insecure or host == "localhost":
-            continue
-        try:
-            loopback = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
-            raise ConfigurationError(
-                f"{option}: {host} is not loopback, and nobody is authenticated yet; --insecure allows it all the same"
-            )
+        require_loopback([host], insecure, option)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +165,7 @@ class Session:
                 raise UnavailableError(f"{error}, or say where it is with {option}") from None
         if not address:
             raise UnavailableError(f"the running stack names no address for {option}: say it with {option}")
-        require_loopback(address, option, self.insecure)
+        require_address(address, option, self.insecure)
         return address
 
     @property

@@ -79,6 +79,8 @@ def test_the_kind_of_a_party_follows_from_its_digits() -> None:
     [
         ({"person": None}, "either --person"),
         ({"business": STIR}, "either --person"),
+        ({"procedure": ""}, "--procedure"),
+        ({"procedure": "p" * 121}, "--procedure"),
         ({"document": []}, "--document"),
         ({"document": ["@buyer"]}, "--document"),
         ({"document": ["paper@"]}, "--document"),
