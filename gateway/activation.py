@@ -22,8 +22,8 @@ from gateway.law import Law, activation_key
 from gateway.law_reader import PARTITION, read_activation
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
 
-_MARGIN = timedelta(seconds=30)
-"""Added to the lead, so that the broker takes the record in time."""
+_LEADS_AHEAD = 1.5
+"""How many leads ahead a later activation takes effect: one is due, half a one is left for the broker to take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def activate(
     )
     law = await read_law(bus, files)
     newest = law.newest()
-    effective_at = clock() + timedelta(milliseconds=law.lead_ms) + _MARGIN if newest else clock()
+    effective_at = clock() + timedelta(milliseconds=law.lead_ms * _LEADS_AHEAD) if newest else clock()
     message = ListActivated(
         list_digest=digest,
         fetch_mode=fetch_mode,

@@ -19,7 +19,7 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_whole_milliseconds)]
 class Part(BaseModel):
     """A record within a record."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_bytes="base64")
 
 
 class Message(Part):
