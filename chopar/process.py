@@ -59,6 +59,7 @@ def run(
     if arguments.check:
         print(f"{options.prog}: the settings are valid", file=sys.stderr)  # noqa: T201
         return 0
+    settings.home.mkdir(parents=True, exist_ok=True)
     configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
