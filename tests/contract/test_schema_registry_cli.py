@@ -1,0 +1,101 @@
+"""`chopar schema push` and `list` against our schema registry."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from chopar.avro import SchemaFiles
+from chopar.cli import schema as command
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.main import main
+from tests.schema_registry_fixture import Instance, listening, memory_bus, until
+
+TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
+
+
+async def chopar(*arguments: str) -> tuple[int, str, str]:
+    """Run a command line in a thread, as it has a loop of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    code = await asyncio.to_thread(main, arguments, environ={}, out=out, err=err)
+    return code, out.getvalue(), err.getvalue()
+
+
+async def test_push_registers_what_is_shipped_under_the_names_of_the_records_and_again_changes_nothing() -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        code, out, err = await chopar("schema", "push", "--registry", url, "--format", "json")
+        assert (code, err) == (ExitCode.DONE, "")
+        rows = json.loads(out)
+        assert [row["subject"] for row in rows] == sorted(SchemaFiles.shipped().texts)
+        assert {row["version"] for row in rows} == {1}
+        assert len({row["id"] for row in rows}) == len(rows)
+        again = await chopar("schema", "push", "--registry", url, "--format", "json")
+        assert again == (code, out, err)
+        assert len(instance.bus.records("_schemas")) == len(rows) + 1, "nothing was written again"
+
+
+async def test_list_shows_every_version_as_a_table_too(tmp_path: Path) -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        for text in (TEXT, TEXT.replace("[]", '[{"name":"x","type":"int"}]')):
+            (tmp_path / "R.avsc").write_text(text, encoding="utf-8")
+            assert (await chopar("schema", "push", str(tmp_path), "--registry", url))[0] == ExitCode.DONE
+        code, out, _ = await chopar("schema", "list", "--registry", url, "--format", "json")
+        assert code == ExitCode.DONE
+        assert json.loads(out) == [
+            {"subject": "a.R", "version": 1, "id": 1},
+            {"subject": "a.R", "version": 2, "id": 2},
+        ]
+        _, table, _ = await chopar("schema", "list", "--registry", url)
+        assert "subject" in table
+        assert table.count("a.R") == 2
+
+
+async def test_an_empty_registry_lists_nothing() -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        assert (await chopar("schema", "list", "--registry", url, "--format", "json"))[:2] == (ExitCode.DONE, "[]\n")
+
+
+async def test_a_schema_that_is_refused_is_wrong_use_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "R.avsc").write_text(TEXT.replace("[]", '[{"name":"x","type":"money"}]'), encoding="utf-8")
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        code, out, err = await chopar("schema", "push", str(tmp_path), "--registry", url)
+    assert (code, out) == (ExitCode.WRONG_USE, "")
+    assert "a.R" in err
+    assert "money" in err
+
+
+@pytest.mark.parametrize("arguments", [("schema", "push", "/nowhere"), ("schema", "push", "--wrong"), ("schema",)])
+async def test_wrong_use(arguments: tuple[str, ...]) -> None:
+    code, out, err = await chopar(*arguments, "--registry", "http://127.0.0.1:1")
+    assert (code, out) == (ExitCode.WRONG_USE, "")
+    assert err
+
+
+async def test_an_address_that_is_not_loopback_is_refused() -> None:
+    code, _, err = await chopar("schema", "list", "--registry", "http://192.0.2.1:8081")
+    assert code == ExitCode.WRONG_USE
+    assert "--insecure" in err
+
+
+async def test_no_registry_is_said_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_START_UP_SECONDS", 0.3)
+    code, out, err = await chopar("schema", "push", "--registry", "http://127.0.0.1:1")
+    assert (code, out) == (ExitCode.UNREACHABLE, "")
+    assert "127.0.0.1:1" in err
+    assert "Traceback" not in err
+
+
+async def test_a_registry_that_is_still_starting_is_waited_for() -> None:
+    bus = memory_bus()
+    bus.faults.down = True
+    instance = Instance(bus)
+    async with instance.following(ready=False), listening(instance.app) as url:
+        pushing = asyncio.create_task(chopar("schema", "push", "--registry", url, "--format", "json"))
+        refused = {"status": "503"}
+        await until(lambda: bool(instance.metrics.get_sample_value("chopar_schema_registry_answers_total", refused)))
+        bus.faults.down = False
+        code, out, _ = await pushing
+    assert code == ExitCode.DONE
+    assert len(json.loads(out)) == len(SchemaFiles.shipped().texts)
