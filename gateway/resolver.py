@@ -239,7 +239,6 @@ class _Inquiry:
                 binding.append(entry)
             elif standing is BarStanding.START_NOT_ESTABLISHED:
                 undetermined.append((entry, Code.START_NOT_ESTABLISHED))
-                bar_to_come_or_off = True
             elif standing is BarStanding.CONDITION_UNSAID:
                 undetermined.append((entry, Code.CONDITION_UNSAID))
             else:
@@ -268,8 +267,6 @@ class _Inquiry:
         taken, attempt = entry, first
         if first.code is not Code.GROUND:
             for other in binding[1:]:
-                if other.holder == self.requester:
-                    continue  # nobody fetches from itself
                 further = self._attempt_by_entry(document, subject, other)
                 if further.code is Code.GROUND:
                     taken, attempt = other, further
@@ -295,7 +292,7 @@ class _Inquiry:
             ground.in_force_for(self.requester, self.groups, self.procedure.id, self.on)
             and ground.is_about(subject.kind)
             and ground.meets(self.circumstances)
-            and ground.holder != self.requester
+            and ground.holder != self.requester  # nobody fetches from itself
         ):
             return _Attempt(Code.NO_GROUND_TO_KNOW)
         if ground.lacks(document.parameters):

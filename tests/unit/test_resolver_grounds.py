@@ -252,3 +252,64 @@ def test_without_a_day_of_change_the_procedure_names_its_documents_on_any_day() 
             version=version,
         ).documents
         assert (document.code, document.person_may_be_asked) == ("named", "yes")
+
+
+def test_nobody_fetches_from_itself() -> None:
+    own = own_ground(requester_agencies='["cadastre-agency"]', procedures='["cadastral-passport"]')
+    (document,) = ask(
+        requester="cadastre-agency",
+        procedure="cadastral-passport",
+        documents=["private-housing-certificate"],
+        day="2024-06-01",
+        version=changed(CONNECT_ALL, own),
+    ).documents
+    assert (document.outcome, document.code) == ("refused", "not_in_procedure")
+
+
+LABOUR_BOOK = (
+    'confidence = "stated"\ncoverage = "references-73"\nnote = "effective date not found; electronic labour book'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (LABOUR_BOOK, LABOUR_BOOK.replace("stated", "inferred", 1)),
+        ('id = "labour-book"\n', 'id = "labour-book-later"\n'),
+        ("in_force_from = 2022-04-20\n", "in_force_from = 2022-04-21\n"),
+        ("in_force_from = 2022-04-20\n", ""),
+    ],
+    ids=["stated-before-inferred", "by-id", "earlier-first", "no-date-first"],
+)
+def test_of_two_rows_that_differ_in_one_thing_only_that_decides(old: str, new: str) -> None:
+    """The labour book and its copy are barred alike; each change puts the copy first."""
+    text = list_files()["prohibited.toml"].decode()
+    start, copy = text.index('id = "labour-book"\n'), text.index('id = "labour-book-copy"\n')
+    entry, copied = text[start:copy], text[copy:]
+    if new:
+        assert old in entry
+        entry = entry.replace(old, new)
+    else:
+        copied = copied.replace(old, new, 1).replace(
+            'in_force_basis = "not_later_than"', 'in_force_basis = "unknown"', 1
+        )
+    grounds = list_files()["grounds.toml"].decode()
+    if "later" in new:
+        grounds = grounds.replace('made_from = "labour-book"\n', 'made_from = "labour-book-later"\n')
+    version = ListVersion.from_files(
+        {
+            **list_files(),
+            "prohibited.toml": (text[:start] + entry + copied).encode(),
+            "grounds.toml": grounds.encode(),
+        }
+    )
+    (document,) = ask(
+        requester="pension-fund",
+        procedure="old-age-pension",
+        documents=["labour-book"],
+        day="2024-06-01",
+        version=version,
+    ).documents
+    assert document.rule is not None
+    assert document.rule.entry == "labour-book-copy"
+    assert document.rule.also_binding in (("labour-book",), ("labour-book-later",))
