@@ -71,9 +71,12 @@ async def lags_of(session: Session) -> dict[str, int] | None:
     """How far behind each consumer group is; None if Kafka does not answer soon."""
     import asyncio
 
+    from chopar.broker.kafka_node import kafka_answers
     from chopar.cli.topic_rows import lags
     from chopar.errors import UnavailableError
 
+    if not any(kafka_answers(address) for address in session.bootstrap.split(",")):
+        return None  # found out at once, where the client would try again and again
     try:
         async with asyncio.timeout(_LAG_SECONDS):
             return await lags(session.bus())
