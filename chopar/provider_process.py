@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -58,7 +59,8 @@ async def serve(
         StopError: going on would lose something.
         UnavailableError: the broker was away for too long; the supervisor starts this process again.
     """
-    require_loopback([settings.http.address, settings.schema_registry.url], settings.insecure)
+    require_loopback([settings.http.address], settings.insecure, "listener")
+    require_loopback([urlsplit(settings.schema_registry.url).netloc], settings.insecure, "schema registry")
     metrics = CollectorRegistry()
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     files = SchemaFiles.shipped()

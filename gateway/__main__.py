@@ -144,7 +144,7 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
 
 async def main(settings: GatewaySettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
     """Do what the options say."""
-    require_loopback([settings.http.address], settings.insecure)
+    require_loopback([settings.http.address], settings.insecure, "listener")
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     if arguments.apply_topics:
         await apply_topics(bus, ListVersion.load(arguments.lists))
