@@ -1,0 +1,367 @@
+"""Consumers and readers on Kafka.
+
+Idle latency (measured): `getone` leaves the emptied buffer in place until the next fetch, so that what a record leads
+to is sent before the broker is asked for more. So a fetch first takes what is buffered; if there is nothing it waits
+for one record in a task, which stays for the next fetch if the time is up, and then takes what lies behind it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
+
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, place_of, translated
+from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
+from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
+
+_LOG_APPEND_TIME = 1
+
+
+class KafkaFetcher:
+    """What consumer and reader share."""
+
+    def __init__(self, settings: KafkaClientSettings) -> None:
+        self._settings = settings
+        self._client: AIOKafkaConsumer | None = None
+        self._held: frozenset[TopicPartition] = frozenset()
+        self._first: asyncio.Task[Any] | None = None
+        self._stopped = False
+
+    def held(self) -> frozenset[TopicPartition]:
+        """The partitions held now."""
+        return self._held
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from an offset, whatever has been buffered."""
+        self._require_held(partition)
+        self._forget_first(partition)
+        self._open().seek(place_of(partition), offset)
+
+    def position(self, partition: TopicPartition) -> int:
+        """The next offset."""
+        self._require_held(partition)
+        waiting = self._waiting_record()
+        if waiting is not None and (waiting.topic, waiting.partition) == partition:
+            return int(waiting.offset)
+        # aiokafka's own `position` is a coroutine, though it only looks here once a position is known.
+        state = self._open()._subscription.subscription.assignment.state_value(place_of(partition))
+        return int(state.position)
+
+    async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        """Take what there is, waiting at most this long for a first record."""
+        if self._stopped:
+            return {}
+        try:
+            return await self._fetch(max_records, timeout_seconds)
+        except ConsumerStoppedError:
+            return {}
+        except KafkaOffsetOutOfRangeError as error:
+            raise OffsetOutOfRangeError(
+                f"{_places(error)}: the broker no longer holds the records at our offset; "
+                "something was deleted before it was read"
+            ) from error
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailableError(f"reading: {type(error).__name__}") from error
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record."""
+        async with translated("asking for end offsets", self._settings.request_timeout_seconds):
+            found = await self._open().end_offsets([place_of(place) for place in partitions])
+        return {TopicPartition(*place): offset for place, offset in found.items()}
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each log starts."""
+        async with translated("asking for first offsets", self._settings.request_timeout_seconds):
+            found = await self._open().beginning_offsets([place_of(place) for place in partitions])
+        return {TopicPartition(*place): offset for place, offset in found.items()}
+
+    async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        client = self._open()
+        batch: dict[TopicPartition, list[Record]] = {}
+        if self._first is None:
+            _add(batch, await client.getmany(timeout_ms=0, max_records=max_records))
+            if batch:
+                return batch
+            self._first = asyncio.create_task(client.getone())
+        first = self._first
+        if not first.done():
+            await asyncio.wait([first], timeout=timeout_seconds)
+        if first is not self._first or not first.done():
+            return batch  # revoked or stopped meanwhile, or nothing came: the task stays for the next fetch
+        self._first = None
+        with contextlib.suppress(NoOffsetForPartitionError):  # of the moment before we name the start ourselves
+            record = first.result()
+            place = TopicPartition(record.topic, record.partition)
+            _add(batch, {place: [record]})
+            if max_records > 1 and (client.highwater(place_of(place)) or 0) > record.offset + 1:
+                try:
+                    _add(batch, await client.getmany(timeout_ms=0, max_records=max_records - 1))
+                except (KafkaError, OSError):
+                    client.seek(place_of(place), record.offset)  # it was not given out; the error is
+                    raise
+        return batch
+
+    def _open(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            raise BrokerUnavailableError("not connected")
+        return self._client
+
+    def _require_held(self, partition: TopicPartition) -> None:
+        if partition not in self._held:
+            raise NotFoundError(f"partition {partition.topic}-{partition.partition} is not held")
+
+    def _waiting_record(self) -> Any:
+        """The record that came after the last fetch had given up waiting."""
+        first = self._first
+        done = first is not None and first.done() and not first.cancelled() and first.exception() is None
+        return first.result() if first is not None and done else None
+
+    def _forget_first(self, partition: TopicPartition | None = None) -> Any:
+        """Drop the waiting record, if it is of this partition (or of any)."""
+        waiting = self._waiting_record()
+        if waiting is not None and partition in (None, (waiting.topic, waiting.partition)):
+            self._first = None
+            return waiting
+        return None
+
+    async def _close(self) -> None:
+        self._stopped = True
+        first, self._first = self._first, None
+        if first is not None:
+            first.cancel()
+            await asyncio.wait([first])
+            if not first.cancelled():
+                first.exception()  # looked at, so that nobody complains
+        client, self._client = self._client, None
+        if client is not None:
+            await closed(client.stop(), self._settings)
+        self._held = frozenset()
+
+
+class KafkaReader(KafkaFetcher):
+    """A reader of named partitions, without a group."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        start: Mapping[TopicPartition, int | None],
+        settings: KafkaClientSettings,
+        *,
+        read_committed: bool,
+    ) -> None:
+        super().__init__(settings)
+        self._bootstrap = bootstrap
+        self._start = dict(start)
+        self._isolation = "read_committed" if read_committed else "read_uncommitted"
+
+    async def start(self) -> None:
+        """Connect and take the positions up."""
+        self._client = client = await connected(self._make, _stop, self._bootstrap, self._settings)
+        try:
+            unnamed = [place for place, offset in self._start.items() if offset is None]
+            first = await self.beginning_offsets(unnamed) if unnamed else {}
+        except BrokerUnavailableError:
+            await self._close()
+            raise
+        # Nothing may run between these: a partition without a position is an error to aiokafka.
+        client.assign([place_of(place) for place in self._start])
+        for place, offset in self._start.items():
+            client.seek(place_of(place), first[place] if offset is None else offset)
+        self._held = frozenset(self._start)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._close()
+
+    def _make(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            group_id=None,
+            isolation_level=self._isolation,
+            **_consumer_options(self._settings),
+            **self._settings.common(self._bootstrap, "reader"),
+        )
+
+
+class KafkaConsumer(KafkaFetcher):
+    """A member of a consumer group."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: Sequence[str],
+        settings: KafkaClientSettings,
+        *,
+        assigned: Assigned,
+        revoked: Revoked,
+    ) -> None:
+        super().__init__(settings)
+        self._bootstrap = bootstrap
+        self._group = group
+        self._topics = tuple(topics)
+        self._assigned = assigned
+        self._revoked = revoked
+        self._assigning: asyncio.Task[None] | None = None
+        self._error: Exception | None = None
+
+    async def start(self) -> None:
+        """Join the group."""
+        await connected(self._make, _stop, self._bootstrap, self._settings)
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect."""
+        self._stopped = True
+        await self._cancel_assigning()
+        await self._close()
+
+    async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        """Take what there is, once `assigned` has returned."""
+        assigning = self._assigning
+        if assigning is not None:
+            if not assigning.done():
+                await asyncio.wait([assigning], timeout=timeout_seconds)
+            if assigning is not self._assigning or not assigning.done():
+                return {}
+            self._assigning = None
+            if not assigning.cancelled():
+                assigning.result()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return await super().fetch(max_records, timeout_seconds)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Store the next offsets to read, of partitions that are held."""
+        held = {place_of(place): offset for place, offset in offsets.items() if place in self._held}
+        if held:
+            async with translated("committing", self._settings.request_timeout_seconds):
+                await self._open().commit(held)
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give out nothing of these; the position stays."""
+        for place in partitions:
+            if place in self._held:
+                waiting = self._forget_first(place)
+                if waiting is not None:
+                    self._open().seek(place_of(place), waiting.offset)
+                self._open().pause(place_of(place))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give them out again."""
+        for place in partitions:
+            if place in self._held:
+                self._open().resume(place_of(place))
+
+    def _make(self) -> AIOKafkaConsumer:
+        settings = self._settings
+        self._client = AIOKafkaConsumer(
+            group_id=self._group,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_seconds * 1000),
+            # Eager and even. Sticky needs what every member held before, which aiokafka's members forget on a rebuild.
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            **_consumer_options(settings),
+            **settings.common(self._bootstrap, self._group),
+        )
+        self._client.subscribe(list(self._topics), listener=_Listener(self))
+        return self._client
+
+    async def _on_revoked(self) -> None:
+        await self._cancel_assigning()
+        self._forget_first()
+        if self._held:
+            try:
+                await self._revoked(self._held)
+            except Exception as error:  # noqa: BLE001  aiokafka would only log it; the next fetch raises it
+                self._error = error
+        self._held = frozenset()
+
+    async def _on_assigned(self, places: Sequence[TopicPartition]) -> None:
+        """Name the start of every partition ourselves, then let `assigned` run beside: heartbeats begin after this."""
+        try:
+            client = self._open()
+            async with translated("asking for committed offsets", self._settings.request_timeout_seconds):
+                committed = await asyncio.gather(*(client.committed(place_of(place)) for place in places))
+            start = {place: offset for place, offset in zip(places, committed, strict=True) if offset is not None}
+            without = [place for place in places if place not in start]
+            if without:
+                start.update(await self.beginning_offsets(without))
+            for place, offset in start.items():
+                client.seek(place_of(place), offset)
+        except Exception as error:  # noqa: BLE001  the same
+            self._error = error
+            return
+        self._held = frozenset(start)
+        if start:
+            self._assigning = asyncio.create_task(_awaited(self._assigned(start)))
+
+    async def _cancel_assigning(self) -> None:
+        assigning, self._assigning = self._assigning, None
+        if assigning is not None:
+            assigning.cancel()
+            await asyncio.wait([assigning])
+            if not assigning.cancelled():
+                error = assigning.exception()
+                if isinstance(error, Exception):
+                    self._error = error
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await self._consumer._on_revoked()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._consumer._on_assigned(sorted(TopicPartition(*place) for place in assigned))
+
+
+async def _awaited(awaitable: Any) -> None:
+    await awaitable
+
+
+async def _stop(client: AIOKafkaConsumer) -> None:
+    await client.stop()
+
+
+def _consumer_options(settings: KafkaClientSettings) -> dict[str, Any]:
+    return {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",  # the default silently jumps to the end
+        "check_crcs": True,
+        "fetch_max_bytes": settings.max_fetch_bytes,
+    }
+
+
+def _add(batch: dict[TopicPartition, list[Record]], got: Mapping[Any, Sequence[Any]]) -> None:
+    """Turn aiokafka's records into ours."""
+    for (topic, partition), messages in got.items():
+        records = batch.setdefault(TopicPartition(topic, partition), [])
+        for message in messages:
+            if message.timestamp_type != _LOG_APPEND_TIME:
+                raise TopicLayoutError(
+                    f"topic {topic}: its records carry their senders' times; LogAppendTime is due"
+                )
+            records.append(
+                Record(
+                    topic,
+                    partition,
+                    message.offset,
+                    message.timestamp,
+                    message.key,
+                    message.value,
+                    tuple(message.headers),
+                )
+            )
+
+
+def _places(error: KafkaOffsetOutOfRangeError) -> str:
+    found = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    return ", ".join(f"{place.topic}-{place.partition} at {offset}" for place, offset in found.items()) or "a partition"

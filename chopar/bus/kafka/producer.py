@@ -1,0 +1,330 @@
+"""Producers on Kafka: one batch per partition and send, idempotent, every delivery awaited under a deadline.
+
+After a failed delivery an idempotent producer of aiokafka may fail for good (out of order sequence), so it is thrown
+away and the next send builds a new one. A fenced producer is never rebuilt here: that would fence its successor.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected
+from chopar.bus.port import Outgoing, Sent, TopicPartition
+from chopar.errors import ChoparError, DeliveryError, FencedError, TooLargeError, UnavailableError
+from chopar.topics import DEAD_LETTER_SUFFIX
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_DEAD_LETTER_EXTRA_BYTES = 65_536  # a dead letter is a record that was taken, and its reason on top
+_UNKNOWN_TOPIC_SECONDS = 2.0  # a topic made a moment ago is known after one metadata refresh
+
+_Results = list[Sent | ChoparError]
+
+
+class _Batch:
+    """A batch of one partition under construction, then on its way."""
+
+    def __init__(self, place: TopicPartition, builder: Any) -> None:
+        self.place = place
+        self.builder = builder
+        self.indices: list[int] = []
+        self.future: asyncio.Future[Any] | None = None
+        self.error: BaseException | None = None
+
+
+class KafkaProducer:
+    """A producer; see the port."""
+
+    def __init__(self, bootstrap: str, name: str, settings: KafkaClientSettings) -> None:
+        self._bootstrap = bootstrap
+        self._name = name
+        self._settings = settings
+        self._client: AIOKafkaProducer | None = None
+        self._broken = False
+
+    async def start(self) -> None:
+        """Connect; tried until the deadline."""
+        self._client = await connected(self._make, _abort, self._bootstrap, self._settings)
+        self._broken = False
+
+    async def stop(self) -> None:
+        """Flush and disconnect; what was not acknowledged in time is dropped."""
+        client, self._client = self._client, None
+        if client is not None:
+            await closed(_abort(client) if self._broken else client.stop(), self._settings)
+
+    async def send(self, records: Sequence[Outgoing]) -> _Results:
+        """Send in batches and await every delivery."""
+        results: dict[int, Sent | ChoparError] = {}
+        try:
+            async with asyncio.timeout(self._settings.delivery_deadline_seconds):
+                client = await self._usable()
+                batches = self._build(client, records, range(len(records)), results)
+                await _fly(client, batches)
+                again = self._take(batches, results)
+                if again:
+                    await self._one_by_one(records, again, results)
+        except TimeoutError:
+            self._broken = True
+        except UnavailableError as error:
+            return [results.get(index, DeliveryError(str(error))) for index in range(len(records))]
+        if len(results) < len(records):
+            self._broken = True
+        late = DeliveryError(f"not acknowledged within {self._settings.delivery_deadline_seconds:.0f} s")
+        return [results.get(index, late) for index in range(len(records))]
+
+    def _make(self) -> AIOKafkaProducer:
+        settings = self._settings
+        return AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=settings.max_batch_bytes,
+            max_request_size=settings.max_record_bytes + _DEAD_LETTER_EXTRA_BYTES,
+            **settings.common(self._bootstrap, self._name),
+        )
+
+    async def _usable(self) -> AIOKafkaProducer:
+        if self._broken or self._client is None:
+            await self._renew()
+        assert self._client is not None
+        return self._client
+
+    async def _renew(self) -> None:
+        self._broken = True
+        await self.stop()
+        await self.start()
+
+    def _build(
+        self,
+        client: AIOKafkaProducer,
+        records: Sequence[Outgoing],
+        indices: Sequence[int],
+        results: dict[int, Sent | ChoparError],
+    ) -> list[_Batch]:
+        """Put records into batches, each partition's in order; what is too large gets its result at once."""
+        batches: list[_Batch] = []
+        current: dict[TopicPartition, _Batch] = {}
+        for index in indices:
+            topic, partition, key, value, headers = records[index]
+            limit = self._settings.max_record_bytes
+            if value is not None and len(value) + len(headers) * 64 > limit // 2:
+                size = _size(records[index])
+                if topic.endswith(DEAD_LETTER_SUFFIX):
+                    limit += _DEAD_LETTER_EXTRA_BYTES
+                if size > limit:
+                    results[index] = TooLargeError(f"{size} bytes; {limit} are the most that one record may have")
+                    continue
+            place = TopicPartition(topic, partition)
+            batch = current.get(place)
+            if batch is None or not _append(batch, index, key, value, headers):
+                batch = current[place] = _Batch(place, client.create_batch())
+                batches.append(batch)
+                _append(batch, index, key, value, headers)  # an empty batch takes any record
+        return batches
+
+    def _take(self, batches: Sequence[_Batch], results: dict[int, Sent | ChoparError]) -> list[int]:
+        """Turn deliveries into results; gives the records to be sent once more, one by one."""
+        cut: set[TopicPartition] = set()
+        again: list[int] = []
+        for batch in batches:
+            error = batch.error
+            if batch.future is not None:
+                error = batch.future.exception()
+            if error is None and batch.future is not None:
+                metadata = batch.future.result()
+                for number, index in enumerate(batch.indices):
+                    results[index] = Sent(metadata.offset + number, metadata.timestamp)
+                continue
+            if isinstance(error, _TOO_LARGE) or batch.place in cut:
+                # The broker refused a batch; those behind it in the partition only failed for their sequence.
+                cut.add(batch.place)
+                again += batch.indices
+                continue
+            self._broken = True
+            reason = f"{batch.place.topic}-{batch.place.partition}: {type(error).__name__}"
+            for index in batch.indices:
+                results[index] = DeliveryError(reason)
+        return again
+
+    async def _one_by_one(
+        self, records: Sequence[Outgoing], indices: Sequence[int], results: dict[int, Sent | ChoparError]
+    ) -> None:
+        """Find the record that the broker takes for too large; each refusal costs a producer."""
+        failed: set[TopicPartition] = set()
+        self._broken = True
+        for index in indices:
+            record = records[index]
+            place = TopicPartition(record.topic, record.partition)
+            if place in failed:
+                results[index] = DeliveryError("a record before it was not acknowledged")
+                continue
+            client = await self._usable()
+            batches = self._build(client, records, [index], results)
+            await _fly(client, batches)
+            if self._take(batches, results):
+                self._broken = True
+                results[index] = TooLargeError(f"{_size(record)} bytes; topic {record.topic} takes less")
+            elif not isinstance(results[index], Sent | TooLargeError):
+                failed.add(place)
+
+
+def _append(batch: _Batch, index: int, key: bytes | None, value: bytes | None, headers: Sequence[Any]) -> bool:
+    if batch.builder.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+        return False
+    batch.indices.append(index)
+    return True
+
+
+def _size(record: Outgoing) -> int:
+    """Close to what Kafka counts for a record alone in its batch."""
+    headers = sum(len(name) + len(value) + 4 for name, value in record.headers)
+    return 80 + len(record.key or b"") + len(record.value or b"") + headers
+
+
+async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
+    """Hand batches over, first those that are first in their partition, and await all."""
+    rounds: dict[TopicPartition, int] = {}
+    numbered: list[tuple[int, _Batch]] = []
+    for batch in batches:
+        number = rounds[batch.place] = rounds.get(batch.place, -1) + 1
+        numbered.append((number, batch))
+    numbered.sort(key=lambda pair: pair[0])
+    unknown: set[str] = set()
+    for _, batch in numbered:
+        batch.builder.close()
+        try:
+            if batch.place.topic in unknown:
+                raise KafkaError("no such topic")
+            if client.client.cluster.partitions_for_topic(batch.place.topic) is None:
+                await _find(client, batch.place.topic, unknown)
+            batch.future = await client.send_batch(batch.builder, batch.place.topic, partition=batch.place.partition)
+        except (KafkaError, AssertionError) as error:
+            batch.error = error
+    flying = [batch.future for batch in batches if batch.future is not None]
+    if flying:
+        await asyncio.wait(flying)
+
+
+async def _find(client: AIOKafkaProducer, topic: str, unknown: set[str]) -> None:
+    try:
+        async with asyncio.timeout(_UNKNOWN_TOPIC_SECONDS):
+            await client.partitions_for(topic)
+    except TimeoutError:
+        unknown.add(topic)
+        raise KafkaError("no such topic") from None
+
+
+async def _abort(client: AIOKafkaProducer) -> None:
+    """Disconnect without waiting for what may never be acknowledged (aiokafka's own stop would)."""
+    sender, accumulator = client._sender, client._message_accumulator
+    with contextlib.suppress(KafkaError):
+        await sender.close()
+    accumulator.fail_all(KafkaError("the producer was given up"))
+    await client.stop()
+
+
+class FencedKafkaProducer:
+    """A producer with a transactional id: one send is one transaction, and only the newest incarnation may write."""
+
+    def __init__(self, bootstrap: str, transactional_id: str, settings: KafkaClientSettings) -> None:
+        self._bootstrap = bootstrap
+        self._transactional_id = transactional_id
+        self._settings = settings
+        self._client: AIOKafkaProducer | None = None
+        self._spoiled = False
+        self._fenced = False
+
+    async def start(self) -> None:
+        """Connect, and fence older incarnations."""
+        self._client = await connected(self._make, _abort, self._bootstrap, self._settings)
+
+    async def stop(self) -> None:
+        """Disconnect; a transaction under way is aborted by the broker."""
+        client, self._client = self._client, None
+        if client is not None:
+            await closed(_abort(client), self._settings)
+
+    async def send(self, records: Sequence[Outgoing]) -> _Results:
+        """Write all of it or nothing.
+
+        Raises:
+            FencedError: a newer incarnation has started.
+        """
+        if self._fenced:
+            raise FencedError("a newer incarnation of this writer has started")
+        client = self._client
+        if client is None or self._spoiled:
+            return [DeliveryError("this writer has failed before; it must be made anew") for _ in records]
+        sizes = [_size(record) for record in records]
+        limit = self._settings.max_record_bytes
+        if any(size > limit for size in sizes):
+            return [
+                TooLargeError(f"{size} bytes; {limit} are the most that one record may have")
+                if size > limit
+                else DeliveryError("another record of the transaction is too large")
+                for size in sizes
+            ]
+        if not records:
+            return []
+        try:
+            async with asyncio.timeout(self._settings.delivery_deadline_seconds):
+                return await self._transaction(client, records)
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            self._fenced = True
+            raise FencedError("a newer incarnation of this writer has started") from error
+        except _TOO_LARGE:
+            self._spoiled = True
+            return [
+                TooLargeError(f"{size} bytes, in a transaction that the broker takes for too large") for size in sizes
+            ]
+        except (KafkaError, AssertionError, TimeoutError) as error:
+            self._spoiled = True
+            return [DeliveryError(f"the transaction was not carried through: {type(error).__name__}") for _ in records]
+
+    def _make(self) -> AIOKafkaProducer:
+        settings = self._settings
+        return AIOKafkaProducer(
+            acks="all",
+            linger_ms=0,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
+            max_batch_size=settings.max_batch_bytes,
+            max_request_size=settings.max_record_bytes + _DEAD_LETTER_EXTRA_BYTES,
+            **settings.common(self._bootstrap, self._transactional_id),
+        )
+
+    async def _transaction(self, client: AIOKafkaProducer, records: Sequence[Outgoing]) -> _Results:
+        await client.begin_transaction()
+        batches: list[_Batch] = []
+        current: dict[TopicPartition, _Batch] = {}
+        for index, record in enumerate(records):
+            place = TopicPartition(record.topic, record.partition)
+            batch = current.get(place)
+            if batch is None or not _append(batch, index, record.key, record.value, record.headers):
+                batch = current[place] = _Batch(place, client.create_batch())
+                batches.append(batch)
+                _append(batch, index, record.key, record.value, record.headers)
+        await _fly(client, batches)
+        # Each delivery is looked at before the commit: aiokafka commits a transaction in which a send failed.
+        errors = [batch.error or (batch.future.exception() if batch.future else None) for batch in batches]
+        for error in errors:
+            if error is not None:
+                raise error
+        await client.commit_transaction()
+        results: dict[int, Sent | ChoparError] = {}
+        for batch in batches:
+            assert batch.future is not None
+            metadata = batch.future.result()
+            for number, index in enumerate(batch.indices):
+                results[index] = Sent(metadata.offset + number, metadata.timestamp)
+        return [results[index] for index in range(len(records))]
