@@ -47,6 +47,8 @@ def _reject_forbidden(text: str) -> None:
 
 
 def _digits(text: str, length: int, name: str, other: int, other_name: str) -> str:
+    if len(text) == length and text.isascii() and text.isdigit():
+        return text
     _reject_forbidden(text)
     if text.isdigit() and not text.isascii():
         raise ForbiddenCharactersError(f"{name}: write it in the digits 0 to 9, not in other digit characters")
@@ -54,9 +56,7 @@ def _digits(text: str, length: int, name: str, other: int, other_name: str) -> s
         raise MalformedIdentifierError(f"{name}: {length} digits are due; other characters were given")
     if len(text) == other:
         raise WrongIdentifierKindError(f"{name} is due, but {other} digits ({other_name}) were given")
-    if len(text) != length:
-        raise MalformedIdentifierError(f"{name}: {length} digits are due; {len(text)} were given")
-    return text
+    raise MalformedIdentifierError(f"{name}: {length} digits are due; {len(text)} were given")
 
 
 def pinfl_check_digit(first_thirteen: str) -> int:

@@ -10,6 +10,7 @@ for before the demand was sent. The rule of what counts is `chopar.completion`'s
 """
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -74,6 +75,7 @@ class Requester:
         files: the schemas to write with; those shipped by default.
         clock: aware UTC time, for demand ids and their life.
         random_bits: gives that many random bits, for demand ids.
+        monotonic: seconds that never step back; only measures how long an exchange takes.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Requester:
         files: SchemaFiles | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         random_bits: Callable[[int], int] = lambda bits: int.from_bytes(os.urandom(bits // 8 + 1), "big"),
+        monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.agency = agency_id(agency)
         self._bus = bus
@@ -93,6 +96,7 @@ class Requester:
         self._decoder = Decoder(self._files, registry)
         self._clock = clock
         self._random_bits = random_bits
+        self._monotonic = monotonic
         self._producer = bus.producer(f"requester.{agency}")
 
     async def __aenter__(self) -> Self:
@@ -189,6 +193,7 @@ class Requester:
         try:
             for answer, end in (await reader.end_offsets(answers)).items():
                 reader.seek(answer, end)
+            began = self._monotonic()
             [sent] = await self._producer.send(
                 [
                     outgoing(
@@ -212,7 +217,7 @@ class Requester:
         except BaseException:
             await reader.stop()
             raise
-        return Exchange(demand, value, reader, self._decoder, self._clock)
+        return Exchange(demand, value, reader, self._decoder, self._clock, lambda: self._monotonic() - began)
 
 
 class Exchange:
@@ -222,9 +227,17 @@ class Exchange:
     """
 
     def __init__(
-        self, demand: Demand, value: bytes, reader: Reader, decoder: Decoder, clock: Callable[[], datetime]
+        self,
+        demand: Demand,
+        value: bytes,
+        reader: Reader,
+        decoder: Decoder,
+        clock: Callable[[], datetime],
+        elapsed_seconds: Callable[[], float],
     ) -> None:
         self.demand = demand
+        self.elapsed_seconds = elapsed_seconds
+        """How long ago the demand was handed to the bus."""
         self._clock = clock
         self._completion = Completion(value)
         self._reader = reader

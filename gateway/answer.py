@@ -213,6 +213,7 @@ class _Writer:
         self._refused = refused
         self._digest = hashlib.sha256(cause.value).digest()
         self._found: Sequence[Found] = resolution.documents if resolution else ()
+        self._legal_basis_start = resolution.legal_basis_start if resolution else None
         if resolution is not None:
             self._documents = tuple(self._resolved(document) for document in self._found)
         else:
@@ -265,6 +266,7 @@ class _Writer:
             code=document.code,
             person_may_be_asked=document.person_may_be_asked,
             rule=rule_message(document.rule),
+            named_basis=document.named_basis,
             next_step=document.next_step,
             replaces=document.replaces,
             provider=document.provider,
@@ -295,6 +297,7 @@ class _Writer:
             list_digest=self._standing.list_digest,
             fetch_mode=self._standing.fetch_mode,
             rules_number=self._standing.rules_number,
+            legal_basis_start=self._legal_basis_start,
             refused=self._refused,
             documents=self._documents,
             expires_at=self._demand.expires_at if self._demand else None,

@@ -92,6 +92,7 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
             "list_digest": standing.list_digest,
             "fetch_mode": standing.fetch_mode.value,
             "rules_number": standing.rules_number,
+            "legal_basis_start": resolution.legal_basis_start,
             "refused": resolution.refused,
             "documents": [_shown(document) for document in resolution.documents],
         }
@@ -128,6 +129,7 @@ def _shown(document: ResolvedDocument) -> Mapping[str, Any]:
         "code": document.code.value,
         "person_may_be_asked": document.person_may_be_asked.value,
         "rule": rule.model_dump(mode="json") if rule else None,
+        "named_basis": document.named_basis,
         "next_step": document.next_step.value,
         "replaces": document.replaces,
         "provider": document.provider,

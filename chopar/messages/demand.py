@@ -146,6 +146,7 @@ class ResolvedDocument(Part):
     code: str
     person_may_be_asked: PersonMayBeAsked
     rule: Rule | None = None
+    named_basis: str | None = None
     next_step: str
     replaces: str | None = None
     provider: str | None = None
@@ -168,6 +169,7 @@ class DemandResolved(Message):
     list_digest: str
     fetch_mode: FetchMode
     rules_number: int
+    legal_basis_start: str | None = None
     refused: str | None = None
     documents: tuple[ResolvedDocument, ...] = ()
     expires_at: Timestamp | None = None
