@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import sys
 
-from chopar.bus.kafka import KafkaBus
 from prometheus_client import CollectorRegistry, Gauge
 
+from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.observe import serve
 from chopar.process import parser, run

@@ -17,5 +17,5 @@ class SchemaRegistrySettings(ProcessSettings):
     home: Path = Path()
     """Not used: its whole state is the topic."""
 
-    write_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 15.0
-    """How long a request to register waits for its turn, for the broker, and to be read back."""
+    write_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 12.0
+    """How long a request to register may take: its turn, the broker, being read back. Without a broker it ends so."""

@@ -33,7 +33,7 @@ class SchemaTopic:
     Args:
         bus: where the topic is.
         schemas: what the records are applied to; nobody else does.
-        write_timeout_seconds: how long a write may take, waiting for its turn included.
+        write_timeout_seconds: how long a write may take, from waiting for its turn to being read back.
         back_off: waits so many seconds before the next try.
     """
 
@@ -42,7 +42,7 @@ class SchemaTopic:
         bus: Bus,
         schemas: Schemas,
         *,
-        write_timeout_seconds: float = 15.0,
+        write_timeout_seconds: float = 12.0,
         back_off: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._bus = bus
@@ -54,6 +54,7 @@ class SchemaTopic:
         self._applied = asyncio.Condition()
         self._turn = asyncio.Lock()
         self._producer: Producer | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._superseded = False
 
     def missing(self) -> Mapping[str, str]:
@@ -80,7 +81,8 @@ class SchemaTopic:
                 await self._back_off(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
                 failures += 1
         finally:
-            await self._drop_producer()
+            self._drop_producer()
+            await asyncio.gather(*self._closing)
 
     async def _make_topic(self) -> None:
         admin = self._bus.admin()
@@ -135,27 +137,26 @@ class SchemaTopic:
             # Fencing the other in turn would let two instances take the pen from each other for ever.
             raise _unavailable(_SUPERSEDED)
         try:
-            async with asyncio.timeout(self._write_timeout_seconds):
-                await self._turn.acquire()
+            async with asyncio.timeout(self._write_timeout_seconds), self._turn:
+                if self._producer is None:
+                    await self._open()
+                yield self._append
         except TimeoutError:
-            raise _late("Other writes did not end in time") from None
-        try:
-            if self._producer is None:
-                await self._open()
-            yield self._append
-        finally:
-            self._turn.release()
+            reason = "The write did not end in time, and may have been done: send it again, it gets one id only"
+            raise RequestRefusedError(503, 50002, reason) from None
 
     async def _open(self) -> None:
         """Fence whoever wrote before, and read everything that got through: only then is `Schemas` complete."""
         producer = self._bus.fenced_producer(WRITER)
+        self._producer = producer
         try:
             await producer.start()
         except ChoparError as error:
-            with suppress(ChoparError):
-                await producer.stop()
+            self._drop_producer()
             raise _unavailable(str(error)) from error
-        self._producer = producer
+        except BaseException:
+            self._drop_producer()
+            raise
         await self._append(NOOP_KEY, None)
 
     async def _append(self, key: bytes, value: bytes | None) -> None:
@@ -164,37 +165,39 @@ class SchemaTopic:
             raise _unavailable("the writer was closed")
         try:
             [sent] = await producer.send([Outgoing(PARTITION.topic, PARTITION.partition, key, value)])
+            if isinstance(sent, ChoparError):
+                raise sent
+            async with self._applied:
+                await self._applied.wait_for(lambda: self._next is not None and self._next > sent.offset)
         except FencedError as error:
             self._superseded = True
-            await self._drop_producer()
+            self._drop_producer()
             _log.error("schema_registry.superseded", code=error.code, reason=str(error))
             raise _unavailable(_SUPERSEDED) from error
+        except TooLargeError as error:
+            self._drop_producer()
+            raise RequestRefusedError(422, 42209, "The schema is too large for a record of the log") from error
+        except ChoparError as error:
+            self._drop_producer()
+            raise _unavailable(f"the write was not acknowledged: {error}") from error
         except BaseException:
             # Cut off in the middle: whether it was written is unknown. The next writer reads to the end first.
-            await self._drop_producer()
+            self._drop_producer()
             raise
-        if isinstance(sent, ChoparError):
-            await self._drop_producer()
-            if isinstance(sent, TooLargeError):
-                raise RequestRefusedError(422, 42209, "The schema is too large for a record of the log") from sent
-            raise _unavailable(f"the write was not acknowledged: {sent}") from sent
-        try:
-            async with asyncio.timeout(self._write_timeout_seconds), self._applied:
-                await self._applied.wait_for(lambda: self._next is not None and self._next > sent.offset)
-        except TimeoutError:
-            await self._drop_producer()
-            raise _late("The write was acknowledged, but was not read back in time; send it again") from None
 
-    async def _drop_producer(self) -> None:
+    def _drop_producer(self) -> None:
+        """Close it behind the caller's back: it may take seconds to let go of a broker that does not answer."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with suppress(ChoparError):
-                await producer.stop()
+            task = asyncio.create_task(_stop(producer))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+async def _stop(producer: Producer) -> None:
+    with suppress(ChoparError):
+        await producer.stop()
 
 
 def _unavailable(reason: str) -> RequestRefusedError:
     return RequestRefusedError(503, 50003, f"Nothing can be written now: {reason}")
-
-
-def _late(reason: str) -> RequestRefusedError:
-    return RequestRefusedError(503, 50002, reason)

@@ -15,13 +15,17 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from chopar.broker.jars import ensure_jars, jar_cache
+from chopar.broker.java import find_java
+from chopar.broker.kafka_node import KafkaNode, new_cluster_id
 from chopar.errors import ConfigurationError, SchemaRegistryUnavailableError
 from chopar.schema_registry import HttpSchemaRegistry
-from tests.kafka_fixture import free_ports
+from tests.kafka_fixture import free_ports, run_node
 
 pytestmark = pytest.mark.broker
 
 READY_SECONDS = 30  # under 2 when quiet; the machine may be busy
+BACK_SECONDS = 60
 POLL_SECONDS = 0.05
 
 
@@ -178,4 +182,33 @@ async def test_bad_schemas_are_refused_and_nothing_is_written(bootstrap: str, tm
                 await registry.register(name, bad)
         async with httpx2.AsyncClient(base_url=process.url) as plain:
             assert (await plain.get(f"/subjects/{name}/versions")).status_code == 404
+    assert "Traceback" not in (tmp_path / "log").read_text("utf-8")
+
+
+async def test_the_broker_is_killed_and_comes_back_reads_go_on_and_writes_again(tmp_path: Path) -> None:
+    java, class_path = find_java(os.environ), ensure_jars(jar_cache(os.environ))
+    port, controller_port = free_ports(2)
+    node = KafkaNode(tmp_path, port, controller_port)
+    node.format(java, class_path, new_cluster_id())
+    node.write_files()
+    names = [fresh() for _ in range(3)]
+    with contextlib.ExitStack() as broker:
+        identity = broker.enter_context(run_node(node, java, class_path))
+        async with running(node.address, tmp_path / "log") as process, client(process) as registry:
+            first = await registry.register(names[0], text(names[0]))
+            os.kill(identity.pid, signal.SIGKILL)
+            with pytest.raises(SchemaRegistryUnavailableError):
+                await registry.register(names[1], text(names[1]))
+            async with client(process) as other:
+                assert await other.text_of(first) == text(names[0])
+            broker.close()
+            broker.enter_context(run_node(node, java, class_path))
+            async with asyncio.timeout(BACK_SECONDS):
+                while True:
+                    with contextlib.suppress(SchemaRegistryUnavailableError):
+                        second = await registry.register(names[2], text(names[2]))
+                        break
+                    await asyncio.sleep(POLL_SECONDS)
+            assert second > first
+            assert await process.metric("chopar_schema_registry_refused_records") == 0
     assert "Traceback" not in (tmp_path / "log").read_text("utf-8")
