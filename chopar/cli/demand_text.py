@@ -8,6 +8,7 @@ from chopar.cli.output import Table, instant, plain
 from chopar.texts import Language, Texts
 
 _COLUMNS = ("document", "outcome", "person may be asked", "rule", "next step", "evidence", "ms")
+_MINUTES = len("YYYY-MM-DDTHH:MM")
 
 
 def parts(answer: Answer, texts: Texts, language: Language = Language.ENGLISH, title: str = "") -> list[Table | str]:
@@ -20,7 +21,7 @@ def evidence_line(evidence: Mapping[str, Any]) -> str:
     """Evidence on one line: what was let through, with its source and day."""
     given = [name for name in evidence if name not in ("fields_given", "source_register", "as_of")]
     facts = ", ".join(f"{name}: {_value(evidence[name])}" for name in given if evidence[name] is not None)
-    as_of = plain(evidence.get("as_of"))
+    as_of = str(plain(evidence.get("as_of")))[:_MINUTES].replace("T", " ")
     return f"{facts or 'nothing let through'} (as of {as_of}, {evidence.get('source_register')})"
 
 
@@ -35,7 +36,8 @@ def _row(document: DocumentAnswer) -> tuple[object, ...]:
     elif document.unavailable and document.register_coverage:
         evidence = f"{document.unavailable}: {document.register_coverage}"
     time = None if document.arrived_ms is None else f"{document.arrived_ms:.0f}"
-    return name, outcome, document.person_may_be_asked, decided, document.next_step, evidence, time
+    step = "arrived" if document.evidence is not None else document.next_step
+    return name, outcome, document.person_may_be_asked, decided, step, evidence, time
 
 
 def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str]:

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from typing import Any, TextIO
 
-_WIDE = 200  # columns of a table where nobody looks at a terminal: a file or a pipe does not wrap
+_WIDE = 320  # columns of a table where nobody looks at a terminal: a file or a pipe does not wrap
+_FOLDABLE = 1.7  # a table that is wider than that many terminals is shown row below row, not folded
 _DIGITS = re.compile(r"(\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\w*\d{9,}\w*")
 
 
@@ -133,15 +134,24 @@ class Output:
         terminal = self._out.isatty()
         # Rich reads NO_COLOR, TERM and COLUMNS by itself.
         console = Console(file=self._out, width=None if terminal else _WIDE, highlight=False, markup=False, emoji=False)
-        drawn = RichTable(
-            title=Text(table.title) if table.title else None,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD if terminal else box.ASCII2,
-            pad_edge=not terminal,
-        )
+        rows = [[cell(value) for value in row] for row in table.rows]
+        if table.title:
+            console.print(Text(table.title, style="bold"))
+        if terminal and _natural_width(table.columns, rows) > _FOLDABLE * console.width:
+            label = max(len(column) for column in table.columns) + 2
+            for row in rows:
+                console.print(Text(row[0], style="bold"), soft_wrap=True)
+                for column, value in zip(table.columns[1:], row[1:], strict=True):
+                    console.print(Text(f"  {column:<{label}}{value}"), soft_wrap=True)
+            return
+        drawn = RichTable(box=box.SIMPLE_HEAD if terminal else box.ASCII2, pad_edge=not terminal)
         for column in table.columns:
             drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(Text(cell(value)) for value in row))
+        for row in rows:
+            drawn.add_row(*(Text(value) for value in row))
         console.print(drawn)
+
+
+def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How wide a table is that folds nothing."""
+    return sum(max(len(text) for text in column) + 2 for column in zip(columns, *rows, strict=True))
