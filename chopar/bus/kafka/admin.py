@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, place_of, translated
 from chopar.bus.port import TopicPartition
@@ -96,7 +96,7 @@ class KafkaAdmin:
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group."""
         async with translated("asking for committed offsets", self._settings.request_timeout_seconds):
-            found = await self._open().list_consumer_group_offsets(group)
+            found = await _patiently(lambda: self._open().list_consumer_group_offsets(group))
         return {TopicPartition(*place): meta.offset for place, meta in found.items() if meta.offset >= 0}
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -170,6 +170,17 @@ class KafkaAdmin:
         if self._consumer is None:
             raise BrokerUnavailableError("not connected")
         return self._consumer
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask again while the broker says "not yet", as on its first day, when it still makes its own topics."""
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def _close_admin(client: Any) -> None:

@@ -346,9 +346,7 @@ def _add(batch: dict[TopicPartition, list[Record]], got: Mapping[Any, Sequence[A
         records = batch.setdefault(TopicPartition(topic, partition), [])
         for message in messages:
             if message.timestamp_type != _LOG_APPEND_TIME:
-                raise TopicLayoutError(
-                    f"topic {topic}: its records carry their senders' times; LogAppendTime is due"
-                )
+                raise TopicLayoutError(f"topic {topic}: its records carry their senders' times; LogAppendTime is due")
             records.append(
                 Record(
                     topic,

@@ -229,8 +229,14 @@ async def _abort(client: AIOKafkaProducer) -> None:
     sender, accumulator = client._sender, client._message_accumulator
     with contextlib.suppress(KafkaError):
         await sender.close()
+    left = [batch for batches in accumulator._batches.values() for batch in batches] + [*accumulator._pending_batches]
     accumulator.fail_all(KafkaError("the producer was given up"))
     await client.stop()
+    # Look at every failure, for else asyncio complains, much later, about errors that nobody retrieved.
+    futures = [future for batch in left for future in (batch.future, batch._drain_waiter)]
+    for future in [*futures, getattr(client._txn_manager, "_transaction_waiter", None)]:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
 
 
 class FencedKafkaProducer:
