@@ -147,7 +147,7 @@ class Requester:
                 "parties": tuple(parties),
                 "applicant": applicant,
                 "acting_as": acting_as,
-                "ground": ground or Ground(kind="law", reference=procedure),
+                "ground": ground or {"kind": "law", "reference": procedure},
                 "circumstances": {code: "yes" if said else "no" for code, said in (circumstances or {}).items()},
                 "documents": tuple(documents),
                 "expires_at": now + life,

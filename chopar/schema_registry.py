@@ -20,6 +20,7 @@ from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
     SchemaRegistryUnavailableError,
+    UndecodableError,
     UnknownSchemaError,
 )
 from chopar.messages.record import Message
@@ -75,15 +76,16 @@ class _Asked:
             return SchemaNotYetKnownError("the schema registry does not know this schema id yet")
         return UnknownSchemaError("the schema registry does not know this schema id")
 
-    def believed(self, schema_id: int) -> bool:
-        """Whether "unknown for good" still holds without asking."""
+    def raise_believed(self, schema_id: int) -> None:
+        """Raise UnknownSchemaError while "unknown for good" holds without asking; forget it after that."""
         first = self._first.get(schema_id)
         if first is None:
-            return False
+            return
         age = self._clock() - first
         if age >= _ASK_AGAIN_SECONDS + _NEGATIVE_SECONDS:
             del self._first[schema_id]
-        return _ASK_AGAIN_SECONDS <= age < _ASK_AGAIN_SECONDS + _NEGATIVE_SECONDS
+        elif age >= _ASK_AGAIN_SECONDS:
+            raise UnknownSchemaError("the schema registry does not know this schema id")
 
 
 class InMemorySchemaRegistry:
@@ -111,15 +113,21 @@ class InMemorySchemaRegistry:
         """See `SchemaRegistry`."""
         if schema_id in self._texts:
             return self._texts[schema_id]
+        self._asked.raise_believed(schema_id)
         self._check()
         raise self._asked.unknown(schema_id)
 
     async def register(self, subject: str, text: str) -> int:
         """See `SchemaRegistry`."""
         self._check()
-        known = next((i for i, t in self._texts.items() if t == text), None)
+        try:
+            parse_schema(text)
+        except UndecodableError as error:
+            raise ConfigurationError(f"{subject}: the schema registry refuses it: {error}") from error
+        content = json.dumps(json.loads(text))
+        known = next((i for i, t in self._texts.items() if json.dumps(json.loads(t)) == content), None)
         schema_id = known if known is not None else len(self._texts) + 1
-        self._texts[schema_id] = text
+        self._texts.setdefault(schema_id, text)
         self._ids[subject, text] = schema_id
         return schema_id
 
@@ -203,8 +211,7 @@ class HttpSchemaRegistry:
         """See `SchemaRegistry`."""
         if schema_id in self._texts:
             return self._texts[schema_id]
-        if self._asked.believed(schema_id):
-            raise UnknownSchemaError("the schema registry does not know this schema id")
+        self._asked.raise_believed(schema_id)
         status, content = await self._call("GET", f"/schemas/ids/{schema_id}")
         if status != 200:
             raise self._asked.unknown(schema_id)

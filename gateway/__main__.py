@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from chopar.bus.kafka import KafkaBus
-from chopar.bus.loopback import require_loopback
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
+from chopar.bus.kafka import KafkaBus
+from chopar.bus.loopback import require_loopback
 from chopar.errors import ConfigurationError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode

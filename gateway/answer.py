@@ -321,7 +321,10 @@ class _Writer:
             provider=document.provider,
             evidence_type=document.evidence_type,
             subject=Subject(kind=_kind(found.subject.kind), id=found.subject.text),
-            parameters=dict(sorted(found.parameters.items())),
+            # The holder learns what its ground needs, and nothing else that came along.
+            parameters={
+                name: value for name, value in sorted(found.parameters.items()) if name in found.rule.ground.parameters
+            },
             fields=document.fields,
             procedure=self._demand.procedure,
             case_id=self._demand.case_id,

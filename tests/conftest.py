@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from itertools import count
 
 import pytest
 
@@ -11,6 +10,7 @@ from chopar.bus.port import Bus
 from tests.kafka_fixture import Provider, broker_provider
 
 _provider: list[Provider] = []
+_numbers = count(1)
 
 
 def provider() -> Provider:
@@ -33,14 +33,13 @@ def bootstrap() -> Iterator[str]:
 
 
 @pytest.fixture
-def fresh_kafka(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Bus]:
-    """Makes a bus on a Kafka of the test's own: for tests that need the topics by their real names."""
+def kafka(request: pytest.FixtureRequest) -> Callable[[], Bus]:
+    """Makes a bus on the session's Kafka, with topics and groups of the test's own under their real names."""
 
-    def start() -> Bus:
+    def make() -> Bus:
         from chopar.bus.kafka import KafkaBus
+        from tests.prefixed_bus import PrefixedBus
 
-        stack = ExitStack()
-        request.addfinalizer(stack.close)
-        return KafkaBus(stack.enter_context(provider().broker()))
+        return PrefixedBus(KafkaBus(request.getfixturevalue("bootstrap")), f"t{next(_numbers)}-{os.getpid()}.")
 
-    return start
+    return make

@@ -6,12 +6,14 @@ own folder and free ports, which ends with the session. The developer's running 
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import socket
 import subprocess
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -90,11 +92,13 @@ def broker_provider(environ: Mapping[str, str], connect_docker: Callable[[], Doc
 
 def why_not_docker(connect_docker: Callable[[], DockerClient], pull_seconds: float = PULL_SECONDS) -> str | None:
     """Say what is missing for a broker in Docker; None if nothing is. Pulls the image if it must."""
-    try:
-        client = connect_docker()
-        client.ping()
-    except Exception as error:  # a client of three libraries: each has errors of its own, and all mean "not here"
-        return f"no Docker daemon answers ({type(error).__name__})"
+    # A client that finds no daemon drops its socket unclosed; collected here, it is nobody else's warning later.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        client, failed = _connected(connect_docker)
+        gc.collect()
+    if client is None:
+        return f"no Docker daemon answers ({failed})"
     try:
         client.images.get(IMAGE)
         return None
@@ -111,6 +115,16 @@ def why_not_docker(connect_docker: Callable[[], DockerClient], pull_seconds: flo
     thread.start()
     thread.join(pull_seconds)
     return None if pulled else f"Docker has no {IMAGE} ({absent}) and did not pull it in {pull_seconds:.0f} s"
+
+
+def _connected(connect_docker: Callable[[], DockerClient]) -> tuple[DockerClient | None, str]:
+    """A client whose daemon answers, or the name of what went wrong."""
+    try:
+        client = connect_docker()
+        client.ping()
+    except Exception as error:  # a client of three libraries: each has errors of its own, and all mean "not here"
+        return None, type(error).__name__
+    return client, ""
 
 
 @contextlib.contextmanager

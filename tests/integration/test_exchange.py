@@ -32,8 +32,8 @@ HET, NOTARY = "electricity-het", "justice-notary"
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
-async def here(request: pytest.FixtureRequest, tmp_path: Path, fresh_kafka: Callable[[], Bus]) -> AsyncIterator[World]:
-    bus: Bus = MemoryBus(lambda: time.time_ns() // 1_000_000) if request.param == "memory" else fresh_kafka()
+async def here(request: pytest.FixtureRequest, tmp_path: Path, kafka: Callable[[], Bus]) -> AsyncIterator[World]:
+    bus: Bus = MemoryBus(lambda: time.time_ns() // 1_000_000) if request.param == "memory" else kafka()
     async with world(bus, tmp_path) as made:
         yield made
 

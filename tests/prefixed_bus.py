@@ -1,0 +1,130 @@
+"""A bus on which every test has topics and groups of its own under their real names, on one real broker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chopar.bus.port import Admin, Assigned, Bus, Consumer, Outgoing, Producer, Reader, Record, Revoked, TopicPartition
+from chopar.topics import TopicLayout
+
+
+class PrefixedBus:
+    """Puts a prefix before every name on the way out, and takes it off on the way back."""
+
+    def __init__(self, bus: Bus, prefix: str) -> None:
+        self._bus = bus
+        self._prefix = prefix
+
+    def producer(self, name: str) -> Producer:
+        return _Producer(self._bus.producer(name), self._prefix)
+
+    def consumer(self, group: str, topics: Sequence[str], *, assigned: Assigned, revoked: Revoked) -> Consumer:
+        async def inner_assigned(partitions: Mapping[TopicPartition, int]) -> None:
+            await assigned({_in(place, self._prefix): offset for place, offset in partitions.items()})
+
+        async def inner_revoked(partitions: frozenset[TopicPartition]) -> None:
+            await revoked(frozenset(_in(place, self._prefix) for place in partitions))
+
+        names = [self._prefix + topic for topic in topics]
+        inner = self._bus.consumer(self._prefix + group, names, assigned=inner_assigned, revoked=inner_revoked)
+        return _Fetcher(inner, self._prefix)
+
+    def reader(self, start: Mapping[TopicPartition, int | None]) -> Reader:
+        inner = self._bus.reader({_out(place, self._prefix): offset for place, offset in start.items()})
+        return _Fetcher(inner, self._prefix)
+
+    def admin(self) -> Admin:
+        return _Admin(self._bus.admin(), self._prefix)
+
+
+def _out(place: TopicPartition, prefix: str) -> TopicPartition:
+    return TopicPartition(prefix + place.topic, place.partition)
+
+
+def _in(place: TopicPartition, prefix: str) -> TopicPartition:
+    return TopicPartition(place.topic.removeprefix(prefix), place.partition)
+
+
+class _Producer:
+    def __init__(self, inner: Producer, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+        self.start = inner.start
+        self.stop = inner.stop
+
+    async def send(self, records: Sequence[Outgoing]) -> list[Any]:
+        return await self._inner.send([record._replace(topic=self._prefix + record.topic) for record in records])
+
+
+class _Fetcher:
+    """Consumer and reader alike."""
+
+    def __init__(self, inner: Any, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+        self.start = inner.start
+        self.stop = inner.stop
+
+    async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
+        got = await self._inner.fetch(max_records, timeout_seconds)
+        return {
+            _in(place, self._prefix): [
+                record._replace(topic=record.topic.removeprefix(self._prefix)) for record in records
+            ]
+            for place, records in got.items()
+        }
+
+    def held(self) -> frozenset[TopicPartition]:
+        return frozenset(_in(place, self._prefix) for place in self._inner.held())
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._inner.seek(_out(partition, self._prefix), offset)
+
+    def position(self, partition: TopicPartition) -> int:
+        return int(self._inner.position(_out(partition, self._prefix)))
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        found = await self._inner.end_offsets([_out(place, self._prefix) for place in partitions])
+        return {_in(place, self._prefix): offset for place, offset in found.items()}
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        found = await self._inner.beginning_offsets([_out(place, self._prefix) for place in partitions])
+        return {_in(place, self._prefix): offset for place, offset in found.items()}
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        await self._inner.commit({_out(place, self._prefix): offset for place, offset in offsets.items()})
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        self._inner.pause([_out(place, self._prefix) for place in partitions])
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        self._inner.resume([_out(place, self._prefix) for place in partitions])
+
+
+class _Admin:
+    def __init__(self, inner: Admin, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+        self.start = inner.start
+        self.stop = inner.stop
+
+    async def create(self, layouts: Sequence[TopicLayout]) -> list[str]:
+        made = await self._inner.create(
+            [TopicLayout(self._prefix + layout.name, layout.partitions, layout.settings) for layout in layouts]
+        )
+        return [name.removeprefix(self._prefix) for name in made]
+
+    async def partitions(self) -> dict[str, int]:
+        found = await self._inner.partitions()
+        return {n.removeprefix(self._prefix): count for n, count in found.items() if n.startswith(self._prefix)}
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        found = await self._inner.committed(self._prefix + group)
+        return {_in(place, self._prefix): offset for place, offset in found.items()}
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        found = await self._inner.end_offsets([_out(place, self._prefix) for place in partitions])
+        return {_in(place, self._prefix): offset for place, offset in found.items()}
+
+    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
+        found = await self._inner.offsets_at([_out(place, self._prefix) for place in partitions], timestamp_ms)
+        return {_in(place, self._prefix): offset for place, offset in found.items()}
