@@ -49,7 +49,7 @@ async def create(
     refusal = await _refusal_before_sending(asked.requester, bus, gateway)
     if refusal is not None:
         return Answer(None, False, all_refused(unanswered(asked.documents), refusal))
-    async with Requester(asked.requester, bus, registry) as requester:
+    async with Requester(asked.requester, bus, registry, monotonic=monotonic) as requester:
         try:
             demand = requester.compose(
                 procedure=asked.procedure,
@@ -65,12 +65,11 @@ async def create(
             )
         except UndecodableError as error:
             raise ConfigurationError(str(error)) from None
-        began = monotonic()
-
-        def elapsed_ms() -> float:
-            return round((monotonic() - began) * 1000, 1)
-
         async with await requester.send(demand) as exchange:
+
+            def elapsed_ms() -> float:
+                return round(exchange.elapsed_seconds() * 1000, 1)
+
             trace = f"chopar demand trace {exchange.demand_id}"
             answer = Answer(exchange.demand_id, False, unanswered(asked.documents))
             try:

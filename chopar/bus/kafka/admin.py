@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, place_of, translated
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
 from chopar.bus.port import TopicPartition
 from chopar.errors import BrokerUnavailableError, ConfigurationError, TopicLayoutError
 from chopar.topics import TopicLayout
@@ -102,12 +102,14 @@ class KafkaAdmin:
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""
         async with translated("asking for end offsets", self._settings.request_timeout_seconds):
+            await knows(self._offsets(), {place.topic for place in partitions})
             found = await self._offsets().end_offsets([place_of(place) for place in partitions])
         return {TopicPartition(*place): offset for place, offset in found.items()}
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """The first offset of each stamped at or after a time; the end offset where there is none."""
         async with translated("asking for offsets by time", self._settings.request_timeout_seconds):
+            await knows(self._offsets(), {place.topic for place in partitions})
             found = await self._offsets().offsets_for_times({place_of(place): timestamp_ms for place in partitions})
         known = {TopicPartition(*place): meta.offset for place, meta in found.items() if meta is not None}
         late = [place for place in partitions if place not in known]

@@ -10,7 +10,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -205,3 +205,13 @@ def quiet() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(one, _Seldom) for one in logger.filters):
             logger.addFilter(_Seldom())
+
+
+async def knows(client: Any, topics: Iterable[str]) -> None:
+    """Have a consumer's client learn the leaders of all these topics by one request.
+
+    Asked for offsets it would learn them one topic after another: 100 ms and more each time (aiokafka 0.14, which then
+    sleeps its retry back-off; the upstream cure is to ask for all of them before the first ListOffsets).
+    """
+    network = client._client
+    await network.set_topics(set(network.cluster.topics()) | set(topics))

@@ -16,7 +16,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 
-from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, place_of, translated
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
 
@@ -164,6 +164,8 @@ class KafkaReader(KafkaFetcher):
         """Connect and take the positions up."""
         self._client = client = await connected(self._make, _stop, self._bootstrap, self._settings)
         try:
+            async with translated("asking for leaders", self._settings.request_timeout_seconds):
+                await knows(client, {place.topic for place in self._start})
             unnamed = [place for place, offset in self._start.items() if offset is None]
             first = await self.beginning_offsets(unnamed) if unnamed else {}
         except BrokerUnavailableError:
