@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from gateway.handlers import GatewayHandler
 from gateway.law_reader import LawReader
 from services.tax.handlers import provider as tax_provider
 from services.tax.model import DebtEntry, TaxAccount, Taxpayer
-from services.tax.store import CoalescingTaxRegister, DictTaxStore
+from services.tax.store import CoalescingTaxRegister, SqlTaxStore
 from tests.standing import LISTS
 
 AGENCIES = [agency_id(name) for name in ("electricity-het", "justice-notary", "tax-committee", "mia-migration")]
@@ -57,7 +57,7 @@ class World:
         self.files = files or SchemaFiles.shipped()
         self.clock = clock
         self.registry = InMemorySchemaRegistry(time.monotonic)
-        self.store = DictTaxStore()
+        self.store = SqlTaxStore(f"sqlite:///{home / 'tax.sqlite3'}")
         self._tasks: dict[str, tuple[asyncio.Task[Any], ...]] = {}
         self._loops: dict[str, ConsumeLoop] = {}
 
@@ -110,11 +110,12 @@ class World:
         self._start(name or provider.agency, loop)
 
     async def start_tax(self, debts: Mapping[DataSubject, Iterable[DebtEntry]] | None = None) -> None:
-        """Start the real tax service on a register in memory; those who are named are taxpayers."""
+        """Start the real tax service on its real register; those who are named are taxpayers."""
         accounts = [
             TaxAccount(Taxpayer(subject, datetime(2020, 1, 1, tzinfo=UTC).date()), tuple(owed))
             for subject, owed in (debts or {}).items()
         ]
+        await self.store.create_schema()
         await self.store.seed(accounts)
         await self.start_provider(tax_provider, CoalescingTaxRegister(self.store), [TaxDebt])
 
@@ -143,10 +144,11 @@ class World:
         """End all."""
         for name in list(self._tasks):
             await self.kill(name)
+        await self.store.close()
 
-    def requester(self, agency: str) -> Requester:
-        """An agency that asks."""
-        return Requester(agency, self.bus, self.registry, files=self.files, clock=self.clock)
+    def requester(self, agency: str, *, ahead: timedelta = timedelta(0)) -> Requester:
+        """An agency that asks, whose clock may be wrong."""
+        return Requester(agency, self.bus, self.registry, files=self.files, clock=lambda: self.clock() + ahead)
 
     async def records(self, topic: str, partitions: int = 6) -> list[Record]:
         """Everything on a topic up to its present end."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -222,6 +223,30 @@ async def test_bad_input_15_the_same_id_with_another_body_is_refused(here: World
     assert refused.refused == "id_reused"
     assert isinstance(again[0], DemandResolved)
     assert again[0].refused is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "code"),
+    [
+        (timedelta(minutes=3), "clock"),
+        (timedelta(days=-31), "expired"),
+        (timedelta(days=-8), "expired"),  # in time by its id, but past its own `expires_at`
+        (timedelta(minutes=1), None),
+    ],
+)
+async def test_bad_inputs_16_17_an_old_or_future_demand_is_refused(
+    here: World, ahead: timedelta, code: str | None
+) -> None:
+    await here.prepare()
+    here.start_gateway()
+    async with here.requester(HET, ahead=ahead) as requester:
+        exchange = await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[TAX_PAPER])
+        async with asyncio.timeout(DEADLINE_SECONDS), exchange:
+            resolved = await anext(aiter(exchange))
+    assert isinstance(resolved, DemandResolved)
+    assert resolved.refused == code
+    requests = await here.records("evidence.requested.tax-committee")
+    assert len(requests) == (1 if code is None else 0)
 
 
 async def test_bad_inputs_01_to_06_09_13_are_answered_refused_where_the_key_is_canonical(here: World) -> None:
