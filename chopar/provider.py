@@ -202,13 +202,15 @@ class ProviderHandler:
         request = await self._decoder.message(record.value or b"", EvidenceRequested)
         if request.provider != self._provider.agency:
             raise WrongRecordError("a request to another provider")
+        known = request.evidence_type in self._provider.evidence_types
+        evidence_type = request.evidence_type if known else "unknown"  # no sender's text in labels and logs
         if self._clock() >= request.expires_at:
             # Nothing is read or released after expiry; the asker knows by the same time that it is undelivered.
-            self._counter.labels(request.evidence_type, "expired").inc()
-            _log.warning("evidence.expired", evidence_type=request.evidence_type)
+            self._counter.labels(evidence_type, "expired").inc()
+            _log.warning("evidence.expired", evidence_type=evidence_type)
             return Outputs()
         answer = await self._provider.answer(request, self._register)
-        self._counter.labels(request.evidence_type, "answered").inc()
+        self._counter.labels(evidence_type, "answered").inc()
         return self._outputs(record, request, answer)
 
     def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:

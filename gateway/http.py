@@ -19,6 +19,7 @@ from starlette.responses import Response
 from chopar.errors import ChoparError, UnavailableError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
 from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
+from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
 from gateway import demand as asked
 from gateway.answer import TASHKENT, rule_message
@@ -62,9 +63,10 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        """422 without the input: what was wrong is named, what was sent is not repeated."""
-        places = sorted({".".join(str(part) for part in e["loc"] if part != "body") or "body" for e in error.errors()})
-        return JSONResponse({"code": "invalid", "message": f"not valid: {', '.join(places)}"}, status_code=422)
+        """422 without the input: what was wrong is named, what was sent (keys too) is not repeated."""
+        found = [{**e, "loc": e["loc"][1:]} for e in error.errors()]  # the first says that it was the body
+        places = ", ".join(places_of(found, Rehearsal)) or "the body"
+        return JSONResponse({"code": "invalid", "message": f"not valid: {places}"}, status_code=422)
 
     @app.exception_handler(ChoparError)
     async def failed(_: Request, error: ChoparError) -> Response:

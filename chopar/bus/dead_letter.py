@@ -5,6 +5,7 @@ times only: never a word of the body, never the text of an exception, as both ma
 becomes a dead letter, and when one is replayed, is decided elsewhere.
 """
 
+import re
 from dataclasses import dataclass
 
 from chopar.bus.port import Headers, Outgoing, Record
@@ -15,10 +16,19 @@ DEAD_LETTER_PARTITION = 0
 """Dead letter topics have one partition: they are few, and operations read them as one list."""
 
 _PREFIX = "dlq_"
-# Headers of the original that a replay needs. Others are dropped: an unknown sender may have put anything into them.
-_KEPT_PREFIX = "ce_"
-_KEPT = frozenset({"traceparent", "tracestate", "content-type"})
-_KEPT_BYTES = 256  # the longest that any of the kept ones has reason to be
+# Headers of the original that a replay needs: those that we write. Others are dropped, as a sender may have put
+# anything into them; `ce_subject` is where CloudEvents has people put whom it is about.
+_KEPT = frozenset(
+    {
+        *("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_correlationid", "ce_causationid"),
+        *("content-type", "traceparent"),
+    }
+)
+_KEPT_BYTES = 256  # the longest that any of them has reason to be
+_HEX = re.compile(
+    rb"[0-9a-f]{2,32}(-[0-9a-f]{2,32}){3,4}"
+)  # a UUID or trace context, whatever digits it happens to hold
+_IDENTIFIER = re.compile(rb"(?<!\d)(\d{14}|\d{9})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +71,17 @@ def dead_letter(
         attempts,
     )
     kept = tuple(
-        (name, value)
-        for name, value in record.headers
-        if (name in _KEPT or name.startswith(_KEPT_PREFIX)) and value is not None and len(value) <= _KEPT_BYTES
+        (name, value) for name, value in record.headers if name in _KEPT and value is not None and _harmless(value)
     )
     ours: Headers = tuple(
         (_PREFIX + name, str(getattr(letter, name)).encode()) for name in DeadLetter.__dataclass_fields__
     )
     topic = dead_letter_topic(record.topic)
     return Outgoing(topic, DEAD_LETTER_PARTITION, record.key, record.value, kept + ours)
+
+
+def _harmless(value: bytes) -> bool:
+    return len(value) <= _KEPT_BYTES and (_HEX.fullmatch(value) is not None or _IDENTIFIER.search(value) is None)
 
 
 def read_dead_letter(record: Record) -> tuple[DeadLetter, Record]:

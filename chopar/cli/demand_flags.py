@@ -13,7 +13,8 @@ from typing import Literal, cast
 from pydantic import ValidationError
 
 from chopar.errors import ConfigurationError
-from chopar.messages.demand import ActingAs, DemandedDocument, Ground, Party, Subject
+from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.messages.record import places_of
 
 _STIR_DIGITS = 9
 _LONGEST_ID = 120  # as messages bound a code
@@ -89,8 +90,8 @@ def read_flags(flags: Flags) -> Asked:
             official=flags.official,
         )
     except ValidationError as error:
-        fields = sorted({str(part) for e in error.errors() for part in e["loc"][-1:]})
-        raise ConfigurationError(f"a value is longer than a message takes: {', '.join(fields)}") from None
+        fields = ", ".join(places_of(error.errors(), Demand))
+        raise ConfigurationError(f"a value is longer than a message takes: {fields}") from None
 
 
 def kind_of(identifier: str) -> Literal["person", "business"]:

@@ -1,7 +1,9 @@
 """The base of all message models: frozen, closed, quiet about what it was given."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -14,6 +16,32 @@ def _whole_milliseconds(value: datetime) -> datetime:
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(_whole_milliseconds)]
+
+
+def places_of(errors: Iterable[Mapping[str, Any]], model: type[BaseModel]) -> list[str]:
+    """Where a model was not met, for people to read: dotted names of fields, sorted.
+
+    Only names that the model itself has are said. What else stands on the way (the key of a map, a field that does not
+    exist) was chosen by the sender and may be anybody's name or number: it is shown as three dots.
+
+    Args:
+        errors: of a pydantic error.
+        model: what was to be met.
+    """
+    known = _field_names(model)
+    places = set()
+    for error in errors:
+        names = [part for part in error["loc"] if isinstance(part, str)]
+        places.add(".".join(name if name in known else "…" for name in names))
+    return sorted(places - {""})
+
+
+@cache
+def _field_names(model: type[BaseModel]) -> frozenset[str]:
+    """The names of a model's fields and of those within them."""
+    schema = model.model_json_schema()
+    parts = (schema, *schema.get("$defs", {}).values())
+    return frozenset(name for part in parts for name in part.get("properties", ()))
 
 
 class Part(BaseModel):
@@ -37,10 +65,8 @@ class Message(Part):
         try:
             return cls.model_validate(datum)
         except ValidationError as error:
-            places = sorted(
-                {".".join(str(part) for part in e["loc"] if not isinstance(part, int)) for e in error.errors()}
-            )
-            raise UndecodableError(f"not a valid {cls.__name__}: {', '.join(places) or 'the record'}") from None
+            places = ", ".join(places_of(error.errors(), cls)) or "the record"
+            raise UndecodableError(f"not a valid {cls.__name__}: {places}") from None
 
     def to_avro(self) -> dict[str, object]:
         """The datum that the Avro encoder takes."""

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from chopar.observe import Ready, health_routes
+from chopar.observe import Ready, health_routes, mask
 from services.schema_registry.handlers import MAX_SUBJECT_CHARACTERS, look_up, register, subject_not_found
 from services.schema_registry.model import (
     AVRO,
@@ -333,7 +333,8 @@ def _plain(status: HTTPStatus) -> RequestRefusedError:
 
 def _refusal(error: RequestRefusedError, media_type: str) -> Response:
     headers = _RETRY_AFTER if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    body = render({"error_code": int(error.number), "message": str(error)})
+    # A path or a schema may hold anything, somebody's number too; an answer does not repeat it.
+    body = render({"error_code": int(error.number), "message": mask(str(error))})
     return Response(body, status_code=int(error.status), media_type=media_type, headers=headers)
 
 

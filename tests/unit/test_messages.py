@@ -151,3 +151,10 @@ def test_models_hide_identifiers_from_their_text() -> None:
     assert "30101900010018" not in shown
     assert "43112990020153" not in shown
     assert str(demand_id()) in shown
+
+
+def test_an_error_names_fields_and_never_what_a_sender_made_up() -> None:
+    datum = {**demand().model_dump(), "circumstances": {"30101900010018": "perhaps"}, "somebody": 1, "case_id": ""}
+    with pytest.raises(UndecodableError) as caught:
+        Demand.from_avro(datum)
+    assert str(caught.value) == "not a valid Demand: case_id, circumstances.…, …"
