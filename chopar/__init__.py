@@ -1,1 +1,93 @@
-"""The library of Chopar: what an agency system imports to ask for documents and to answer for them."""
+"""The library of Chopar: what an agency system imports to ask for documents and to answer for them.
+
+Names are loaded when they are first used: whoever needs one pays for that one.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chopar.avro import SchemaFiles
+    from chopar.bus.kafka import KafkaBus
+    from chopar.bus.memory import MemoryBus
+    from chopar.completion import Completion, Delivered, Rejected
+    from chopar.errors import ChoparError
+    from chopar.identifiers import BusinessId, PersonId
+    from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
+    from chopar.messages.evidence import Evidence, EvidenceRequested
+    from chopar.provider import (
+        AmbiguousSubject,
+        Deferred,
+        NoRecord,
+        NotEntitled,
+        Provider,
+        ProviderError,
+        ProviderHandler,
+        subject_of,
+    )
+    from chopar.requester import Exchange, Requester, Undelivered
+    from chopar.schema_registry import HttpSchemaRegistry, InMemorySchemaRegistry
+
+_HOMES = {
+    "chopar.avro": ("SchemaFiles",),
+    "chopar.bus.kafka": ("KafkaBus",),
+    "chopar.bus.memory": ("MemoryBus",),
+    "chopar.completion": ("Completion", "Delivered", "Rejected"),
+    "chopar.errors": ("ChoparError",),
+    "chopar.identifiers": ("BusinessId", "PersonId"),
+    "chopar.messages.demand": ("Demand", "DemandResolved", "DemandedDocument"),
+    "chopar.messages.evidence": ("Evidence", "EvidenceRequested"),
+    "chopar.provider": (
+        "AmbiguousSubject",
+        "Deferred",
+        "NoRecord",
+        "NotEntitled",
+        "Provider",
+        "ProviderError",
+        "ProviderHandler",
+        "subject_of",
+    ),
+    "chopar.requester": ("Exchange", "Requester", "Undelivered"),
+    "chopar.schema_registry": ("HttpSchemaRegistry", "InMemorySchemaRegistry"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AmbiguousSubject",
+    "BusinessId",
+    "ChoparError",
+    "Completion",
+    "Deferred",
+    "Delivered",
+    "Demand",
+    "DemandResolved",
+    "DemandedDocument",
+    "Evidence",
+    "EvidenceRequested",
+    "Exchange",
+    "HttpSchemaRegistry",
+    "InMemorySchemaRegistry",
+    "KafkaBus",
+    "MemoryBus",
+    "NoRecord",
+    "NotEntitled",
+    "PersonId",
+    "Provider",
+    "ProviderError",
+    "ProviderHandler",
+    "Rejected",
+    "Requester",
+    "SchemaFiles",
+    "Undelivered",
+    "subject_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
