@@ -61,6 +61,7 @@ def test_a_task_sees_what_its_process_sees() -> None:
         "CHOPAR_TAX_KAFKA__BOOTSTRAP": "127.0.0.1:19092",
         "CHOPAR_TAX_SCHEMA_REGISTRY__URL": "http://127.0.0.1:18081",
         "CHOPAR_TAX_HTTP__ADDRESS": "127.0.0.1:18100",
+        "CHOPAR_TAX_STORE__URL": "sqlite+aiosqlite:////h/tax/register.sqlite3",
     }
     assert commands["seed-tax"].arguments[1:] == ("-m", "services.tax", "--seed")
     assert commands["tax"].directory == LOCAL.parents[1]
