@@ -130,7 +130,7 @@ def test_options_that_all_commands_share_may_stand_anywhere() -> None:
     assert len(json.loads(first[1])) == 1
 
 
-def test_population_is_what_the_issue_promises() -> None:
+def test_population_list_is_what_is_promised() -> None:
     code, out, _ = call("population", "list", "--limit", "3", "--format", "json")
     people = json.loads(out)
     assert code == 0
