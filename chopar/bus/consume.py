@@ -33,6 +33,8 @@ from chopar.errors import ChoparError, DeliveryError, TooLargeError, Unavailable
 
 __all__ = ["ConsumeLoop", "ConsumeMetrics", "ConsumeSettings", "Handler", "Outputs"]
 
+_LETTER_REFUSED = "dead_letter_refused"
+
 _log = structlog.get_logger()
 
 
@@ -153,9 +155,8 @@ class ConsumeLoop:
     def missing(self) -> dict[str, str]:
         """What keeps this loop from working, for `/ready`; empty when nothing does."""
         missing = {} if self._connected else {"kafka": f"group {self._group} is not connected yet"}
-        for pause in self._pauses.values():
-            if pause.paused:
-                missing[pause.code] = "partitions wait for it"
+        for pause in self._pauses.values():  # kept until the partition has gone on, not only while it is paused
+            missing[pause.code] = "partitions wait for it"
         return missing
 
     async def _session(self) -> None:
@@ -229,7 +230,7 @@ class ConsumeLoop:
             held = {partition: records for partition, records in batch.items() if self._holds(partition, epochs)}
             handled = await Handling(self._handler, self._failures, self._settings.max_concurrency).run(held)
             await self._release(handled, epochs)
-            await self._settle(handled, epochs)
+            await self._settle(handled, epochs, {place: records[-1].offset for place, records in held.items()})
         finally:
             self._sending = False
             self._idle.set()
@@ -243,15 +244,31 @@ class ConsumeLoop:
     async def _release(
         self, handled: Mapping[TopicPartition, list[Handled]], epochs: Mapping[TopicPartition, int | None]
     ) -> None:
-        """Send all `before`, then `after` where `before` is acknowledged, then the dead letters."""
+        """Send dead letters, then all `before`, then `after` where `before` is acknowledged."""
+        await self._send_letters(handled, epochs)
         await self._send(handled, epochs, lambda one: one.outputs.before)
         self._hold_back(handled)
         await self._send(handled, epochs, lambda one: one.outputs.after)
+        await self._send_letters(handled, epochs)
+
+    async def _send_letters(
+        self, handled: Mapping[TopicPartition, list[Handled]], epochs: Mapping[TopicPartition, int | None]
+    ) -> None:
+        """Send the dead letters not sent yet; behind one that is refused nothing of its partition goes on."""
         letters: list[tuple[Handled, Outgoing]] = []
         for partition, ones in handled.items():
             if self._holds(partition, epochs):
-                letters += [(one, self._letter(one)) for one in ones if one.verdict is Verdict.DEAD_LETTER]
+                waiting = [one for one in ones if one.verdict is Verdict.DEAD_LETTER and not one.buried]
+                letters += [(one, self._letter(one)) for one in waiting]
+        if not letters:
+            return
         await self._deliver(letters)
+        for one, _ in letters:
+            one.buried = True
+        for ones in handled.values():
+            refused = next((i for i, one in enumerate(ones) if one.buried and not one.acknowledged), len(ones))
+            for behind in ones[refused + 1 :]:
+                behind.acknowledged = False
 
     async def _send(
         self,
@@ -309,7 +326,10 @@ class ConsumeLoop:
         )
 
     async def _settle(
-        self, handled: Mapping[TopicPartition, list[Handled]], epochs: Mapping[TopicPartition, int | None]
+        self,
+        handled: Mapping[TopicPartition, list[Handled]],
+        epochs: Mapping[TopicPartition, int | None],
+        last: Mapping[TopicPartition, int],
     ) -> None:
         """Commit what is done, put back what is not, and complain if a delivery was not acknowledged."""
         offsets: dict[TopicPartition, int] = {}
@@ -327,16 +347,17 @@ class ConsumeLoop:
             if done < len(ones):
                 left[partition] = ones[done]
                 del ones[done:]
+            elif ones[-1].record.offset < last[partition]:
+                self._consumer.seek(partition, ones[-1].record.offset + 1)  # those behind were not handled
         # If answers were not acknowledged either, it is not the dead letter topic that refuses.
         undelivered = any(one.verdict is Verdict.OK for one in left.values())
         refused = False
         for partition, one in left.items():
             if one.verdict is Verdict.RETRY:
                 self._wait(partition, one.record.offset, one.code)
-            elif not undelivered:
+            elif one.verdict is Verdict.DEAD_LETTER and not undelivered:
                 refused = True
                 self._stand_still(partition, one)
-            self._report([one], undelivered=one.verdict is not Verdict.RETRY)
         if offsets:
             await self._consumer.commit(offsets)
             self._progress = True
@@ -344,6 +365,11 @@ class ConsumeLoop:
                 self._failures.forget_before(partition, offset)
             for partition in offsets:
                 self._report(handled[partition])
+        for one in left.values():
+            if one.verdict is not Verdict.RETRY:
+                refusal = DeliveryError.code if undelivered else _LETTER_REFUSED
+                one.verdict, one.code = Verdict.RETRY, refusal
+            self._report([one])
         if undelivered:
             raise DeliveryError("the broker did not acknowledge all that was sent")
         if refused:
@@ -383,7 +409,10 @@ class ConsumeLoop:
 
     def _stand_still(self, partition: TopicPartition, one: Handled) -> None:
         """The dead letter of a record was refused: nothing of its partition goes on, and nothing is lost."""
-        self._wait(partition, one.record.offset, "dead_letter_refused")
+        failure = self._failures.of(one.record)
+        if failure is not None:
+            failure.refused = True
+        self._wait(partition, one.record.offset, _LETTER_REFUSED)
         self._metrics.stopped.labels(partition.topic, str(partition.partition)).set(1)
         _log.error(
             "partition.stopped",
@@ -418,19 +447,18 @@ class ConsumeLoop:
                 longest = min(longest, pause.until - now)
         return longest
 
-    def _report(self, ones: Sequence[Handled], *, undelivered: bool = False) -> None:
+    def _report(self, ones: Sequence[Handled]) -> None:
         """Count, and write the one line of each record."""
         if not ones:
             return
         topic = ones[0].record.topic
-        outcomes: dict[str, int] = {}
+        outcomes: dict[Verdict, int] = {}
         for one in ones:
-            outcome = Verdict.RETRY.value if undelivered else one.verdict.value
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            if one.verdict is Verdict.DEAD_LETTER and one.acknowledged:
+            outcomes[one.verdict] = outcomes.get(one.verdict, 0) + 1
+            if one.verdict is Verdict.DEAD_LETTER:
                 self._metrics.dead_letters.labels(topic, one.code).inc()
         for outcome, count in outcomes.items():
-            self._metrics.handled.labels(topic, outcome).inc(count)
+            self._metrics.handled.labels(topic, outcome.value).inc(count)
         self._metrics.record_age.labels(topic).set((self._clock() - ones[-1].record.timestamp_ms) / 1000)
         if _log.is_enabled_for(logging.INFO):
             for one in ones:
@@ -442,8 +470,8 @@ class ConsumeLoop:
                     topic=topic,
                     partition=record.partition,
                     offset=record.offset,
-                    outcome=Verdict.RETRY.value if undelivered else one.verdict.value,
-                    code=DeliveryError.code if undelivered else one.code or one.verdict.value,
+                    outcome=one.verdict.value,
+                    code=one.code or one.verdict.value,
                     duration_ms=round(one.seconds * 1000, 3),
                     attempt=one.attempt,
                 )

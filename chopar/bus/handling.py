@@ -75,6 +75,8 @@ class Failure:
     last_failed_ms: int
     given_up: str | None = None
     """The code for which it is a dead letter; then the handler is not asked again."""
+    refused: bool = False
+    """Its dead letter was not taken; until it is, nothing behind it is handled."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,9 @@ class Handled:
     seconds: float = 0.0
     acknowledged: bool = True
     """False as soon as one of its outputs was not."""
+
+    buried: bool = False
+    """Whether its dead letter has been sent, acknowledged or not."""
 
     @property
     def done(self) -> bool:
@@ -178,7 +183,7 @@ class Handling:
         """Handle a batch.
 
         Returns:
-            For each partition its records in order, up to and including the first that is to be read again.
+            For each partition its records in order, up to and including the first that holds up those behind it.
 
         Raises:
             StopError: from the handler.
@@ -219,6 +224,8 @@ class Handling:
             one.attempt = failure.attempts + 1
             if failure.given_up is not None:
                 one.attempt, one.verdict, one.code = failure.attempts, Verdict.DEAD_LETTER, failure.given_up
+                if failure.refused:
+                    self._halted[partition] = record.offset
                 return one
         chain = self._chains.get((partition, record.key)) if record.key is not None else None
         if chain is not None:

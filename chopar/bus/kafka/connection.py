@@ -110,15 +110,16 @@ async def connected(
         BrokerUnavailableError: says what was found, and what to do.
     """
     deadline = time.monotonic() + settings.start_deadline_seconds
+    failure: BaseException | None = None
     while True:
         client = make()
-        failure: BaseException
         try:
             async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
                 await client.start()
             return client
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
-            failure = error
+            if failure is None or not isinstance(error, TimeoutError):
+                failure = error  # our own deadline says less than what came before it
             await closed(close(client), settings)
         except BaseException:
             await closed(close(client), settings)
@@ -136,7 +137,7 @@ async def closed(closing: Awaitable[None], settings: KafkaClientSettings) -> Non
             await closing
 
 
-async def _why(bootstrap: str, failure: BaseException) -> str:
+async def _why(bootstrap: str, failure: BaseException | None) -> str:
     """One sentence on what is wrong and what to do."""
     if isinstance(failure, UnknownTopicOrPartitionError):
         return f"the broker at {bootstrap} does not have all topics that are read here; make them first"

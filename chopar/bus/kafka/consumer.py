@@ -211,6 +211,8 @@ class KafkaConsumer(KafkaFetcher):
         self._revoked = revoked
         self._assigning: asyncio.Task[None] | None = None
         self._error: Exception | None = None
+        self._settled = asyncio.Event()
+        """Set while partitions are held: in a rebalance aiokafka's getmany waits for its end, whatever its time-out."""
 
     async def start(self) -> None:
         """Join the group."""
@@ -219,15 +221,24 @@ class KafkaConsumer(KafkaFetcher):
     async def stop(self) -> None:
         """Leave the group and disconnect."""
         self._stopped = True
+        self._settled.set()
         await self._cancel_assigning()
         await self._close()
 
     async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         """Take what there is, once `assigned` has returned."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        if not self._settled.is_set():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._settled.wait()
+            except TimeoutError:
+                return {}
         assigning = self._assigning
         if assigning is not None:
             if not assigning.done():
-                await asyncio.wait([assigning], timeout=timeout_seconds)
+                await asyncio.wait([assigning], timeout=max(0.0, deadline - loop.time()))
             if assigning is not self._assigning or not assigning.done():
                 return {}
             self._assigning = None
@@ -236,7 +247,7 @@ class KafkaConsumer(KafkaFetcher):
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        return await super().fetch(max_records, timeout_seconds)
+        return await super().fetch(max_records, max(0.0, deadline - loop.time()))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
@@ -275,6 +286,7 @@ class KafkaConsumer(KafkaFetcher):
         return self._client
 
     async def _on_revoked(self) -> None:
+        self._settled.clear()
         await self._cancel_assigning()
         self._forget_first()
         if self._held:
@@ -298,10 +310,12 @@ class KafkaConsumer(KafkaFetcher):
                 client.seek(place_of(place), offset)
         except Exception as error:  # noqa: BLE001  the same
             self._error = error
-            return
-        self._held = frozenset(start)
-        if start:
-            self._assigning = asyncio.create_task(_awaited(self._assigned(start)))
+        else:
+            self._held = frozenset(start)
+            if start:
+                self._assigning = asyncio.create_task(_awaited(self._assigned(start)))
+        finally:
+            self._settled.set()
 
     async def _cancel_assigning(self) -> None:
         assigning, self._assigning = self._assigning, None

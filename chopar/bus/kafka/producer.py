@@ -150,7 +150,7 @@ class KafkaProducer:
                 cut.add(batch.place)
                 again += batch.indices
                 continue
-            self._broken = True
+            self._broken = self._broken or batch.future is not None  # else it was never handed over
             reason = f"{batch.place.topic}-{batch.place.partition}: {type(error).__name__}"
             for index in batch.indices:
                 results[index] = DeliveryError(reason)

@@ -34,6 +34,7 @@ class Group:
         self.members: list[Member] = []
         self.generation = 0
         self._lock = asyncio.Lock()
+        self._changes = self._dealt = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def rebalance(self, partitions: Mapping[str, int]) -> asyncio.Task[None]:
@@ -42,6 +43,7 @@ class Group:
         Args:
             partitions: how many each topic has.
         """
+        self._changes += 1
         task = asyncio.create_task(self._rebalance(partitions))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -49,6 +51,9 @@ class Group:
 
     async def _rebalance(self, partitions: Mapping[str, int]) -> None:
         async with self._lock:
+            if self._dealt == self._changes:
+                return  # the rebalance before this one has seen the same members
+            self._dealt = self._changes
             self.generation += 1
             members = list(self.members)
             await asyncio.gather(*(self._take_from(member) for member in members))

@@ -1,0 +1,204 @@
+"""Consumers of a group keep the port's promises, in memory and on Kafka."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from chopar.bus.port import TopicPartition
+from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError
+from tests.contract.bus_rig import DEADLINE_SECONDS, Bench, Calls, count, fetched, unique, until
+
+
+async def test_a_partition_without_a_commit_starts_at_its_beginning(bench: Bench) -> None:
+    topic, group, calls = await bench.topic(2), unique("group"), Calls()
+    await bench.send(topic, 0, b"a", b"b")
+    await bench.rig.delete_before(TopicPartition(topic, 0), 1)
+    consumer = await bench.consumer(group, [topic], calls)
+    assert [record.value for record in await fetched(consumer, count(1))] == [b"b"]
+    assert calls.assigned == [{TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 0}]
+    assert consumer.held() == {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+    assert consumer.position(TopicPartition(topic, 0)) == 2
+
+
+async def test_what_was_not_committed_comes_again_and_what_was_does_not(bench: Bench) -> None:
+    topic, group, calls = await bench.topic(1), unique("group"), Calls()
+    place = TopicPartition(topic, 0)
+    await bench.send(topic, 0, b"a", b"b", b"c")
+    first = await bench.consumer(group, [topic])
+    assert len(await fetched(first, count(3))) == 3
+    await first.commit({place: 1})
+    await first.stop()
+    second = await bench.consumer(group, [topic], calls)
+    assert [record.value for record in await fetched(second, count(2))] == [b"b", b"c"]
+    assert calls.assigned == [{place: 1}]
+    assert await bench.committed(group) == {place: 1}
+
+
+async def test_an_offset_that_was_deleted_before_it_was_read_stops_the_consumer(bench: Bench) -> None:
+    topic, group = await bench.topic(1), unique("group")
+    place = TopicPartition(topic, 0)
+    await bench.send(topic, 0, b"a", b"b", b"c")
+    first = await bench.consumer(group, [topic])
+    await fetched(first, count(3))
+    await first.commit({place: 1})
+    await first.stop()
+    await bench.rig.delete_before(place, 3)
+    second = await bench.consumer(group, [topic])
+    with pytest.raises(OffsetOutOfRangeError):
+        await fetched(second, count(1))
+
+
+async def test_a_second_member_takes_its_share_after_revoked_was_awaited(bench: Bench) -> None:
+    topic, group, calls = await bench.topic(2), unique("group"), Calls()
+    places = {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+    began, finish = asyncio.Event(), asyncio.Event()
+
+    async def revoked(partitions: frozenset[TopicPartition]) -> None:
+        began.set()
+        await finish.wait()
+        await first.commit({TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 1})
+
+    first = bench.bus.consumer(group, [topic], assigned=calls.on_assigned, revoked=revoked)
+    await first.start()
+    late = Calls()
+    try:
+        await bench.send(topic, 0, b"a", b"b")
+        await bench.send(topic, 1, b"c", b"d")
+        await fetched(first, count(4))
+        joining = asyncio.create_task(bench.consumer(group, [topic], late))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await began.wait()
+        assert await first.fetch(10, 0.05) == {}, "nothing is given out while it is being revoked"
+        assert late.assigned == [], "nobody gets it before revoked has returned"
+        finish.set()
+        second = await joining
+        got = await fetched(second, count(1))
+        await until(lambda: len(calls.assigned) == 2, "the first member's new share")
+        got += await fetched(first, count(1))
+        assert sorted(record.value or b"" for record in got) == [b"b", b"d"], "each from the offset of the commit"
+        assert first.held() | second.held() == places
+        assert not first.held() & second.held()
+        assert late.assigned == [dict.fromkeys(second.held(), 1)]
+    finally:
+        finish.set()
+        await first.stop()
+
+
+async def test_a_commit_of_a_partition_that_is_not_held_is_left_out(bench: Bench) -> None:
+    topic, group, calls = await bench.topic(2), unique("group"), Calls()
+    first = await bench.consumer(group, [topic], calls)
+    await bench.send(topic, 0, b"a")
+    await bench.send(topic, 1, b"b")
+    await fetched(first, count(2))
+    second_calls = Calls()
+    second = await bench.consumer(group, [topic], second_calls)
+    await until(lambda: len(calls.assigned) == 2 and len(second_calls.assigned) == 1, "both shares")
+    await first.commit({TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 1})
+    assert await bench.committed(group) == dict.fromkeys(first.held(), 1)
+    (lost,) = second.held()
+    with pytest.raises(NotFoundError):
+        first.seek(lost, 0)
+    first.pause([lost])
+    first.resume([lost])
+
+
+async def test_a_paused_partition_gives_nothing_and_loses_nothing(bench: Bench) -> None:
+    topic = await bench.topic(2)
+    consumer = await bench.consumer(unique("group"), [topic])
+    await bench.send(topic, 0, b"a", b"b")
+    await bench.send(topic, 1, b"c")
+    await fetched(consumer, count(3))
+    place = TopicPartition(topic, 0)
+    consumer.pause([place])
+    consumer.seek(place, 1)
+    await bench.send(topic, 0, b"d")
+    await bench.send(topic, 1, b"e")
+    assert [record.value for record in await fetched(consumer, count(1))] == [b"e"]
+    assert await consumer.fetch(10, 0.05) == {}
+    assert consumer.position(place) == 1
+    consumer.resume([place])
+    assert [record.value for record in await fetched(consumer, count(2))] == [b"b", b"d"]
+
+
+async def test_a_record_that_came_just_before_a_pause_is_given_after_it(bench: Bench) -> None:
+    topic = await bench.topic(1)
+    place = TopicPartition(topic, 0)
+    consumer = await bench.consumer(unique("group"), [topic])
+    await fetched(consumer, lambda _: bool(consumer.held()))
+    assert await consumer.fetch(10, 0.01) == {}
+    await bench.send(topic, 0, b"a")
+    consumer.pause([place])
+    assert await consumer.fetch(10, 0.05) == {}
+    assert consumer.position(place) == 0
+    consumer.resume([place])
+    assert [record.value for record in await fetched(consumer, count(1))] == [b"a"]
+
+
+async def test_assigned_may_take_long_and_no_record_comes_before_it_returns(bench: Bench) -> None:
+    topic, group = await bench.topic(1), unique("group")
+    await bench.send(topic, 0, b"a")
+    began, finish, cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def assigned(partitions: Mapping[TopicPartition, int]) -> None:
+        began.set()
+        try:
+            await finish.wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    calls = Calls()
+    consumer = bench.bus.consumer(group, [topic], assigned=assigned, revoked=calls.on_revoked)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await began.wait()
+        assert await consumer.fetch(10, 0.05) == {}
+        second = await bench.consumer(group, [topic])
+        assert cancelled.is_set(), "its partitions were revoked while it was still at it"
+        assert calls.revoked == [frozenset({TopicPartition(topic, 0)})]
+        await second.stop()
+        finish.set()
+        assert [record.value for record in await fetched(consumer, count(1))] == [b"a"]
+    finally:
+        await consumer.stop()
+
+
+async def test_more_members_than_partitions_leaves_one_idle(bench: Bench) -> None:
+    topic, group = await bench.topic(1), unique("group")
+    members = [await bench.consumer(group, [topic]) for _ in range(2)]
+    await bench.send(topic, 0, b"a")
+    got: list[bytes | None] = []
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not got:
+            for member in members:
+                for records in (await member.fetch(10, 0.1)).values():
+                    got += [record.value for record in records]
+    assert got == [b"a"]
+    assert sorted(len(member.held()) for member in members) == [0, 1]
+
+
+async def test_stop_ends_a_fetch_under_way(bench: Bench) -> None:
+    topic = await bench.topic(1)
+    consumer = await bench.consumer(unique("group"), [topic])
+    waiting = asyncio.create_task(consumer.fetch(10, DEADLINE_SECONDS * 10))
+    await asyncio.wait([waiting], timeout=0.05)
+    await consumer.stop()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert await waiting == {}
+    assert await consumer.fetch(10, 0.01) == {}
+
+
+async def test_a_member_of_a_topic_that_is_not_there_says_so(bench: Bench) -> None:
+    from chopar.bus.kafka import KafkaBus, KafkaClientSettings
+
+    bus = bench.bus
+    if isinstance(bus, KafkaBus):
+        quick = KafkaClientSettings(request_timeout_seconds=0.5, start_deadline_seconds=1.5)
+        bus = KafkaBus(bench.rig.bootstrap, settings=quick)  # type: ignore[attr-defined]
+    calls = Calls()
+    consumer = bus.consumer(unique("group"), [unique("absent")], assigned=calls.on_assigned, revoked=calls.on_revoked)
+    with pytest.raises(BrokerUnavailableError, match="topic"):
+        await consumer.start()
+    await consumer.stop()
