@@ -9,7 +9,7 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -28,6 +28,9 @@ class Outputs:
 
     before: Sequence[Outgoing] = ()
     after: Sequence[Outgoing] = ()
+
+
+_NO_OUTPUTS = Outputs()
 
 
 class Handler(Protocol):
@@ -85,7 +88,7 @@ class Handled:
 
     record: Record
     verdict: Verdict = Verdict.PENDING
-    outputs: Outputs = field(default_factory=Outputs)
+    outputs: Outputs = _NO_OUTPUTS
     code: str = ""
     attempt: int = 1
     seconds: float = 0.0

@@ -1,0 +1,432 @@
+"""The consume loop when the bus fails: nothing lost, nothing released unrecorded, three in a row end the run."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+from structlog.testing import capture_logs
+
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings, Outputs
+from chopar.bus.dead_letter import read_dead_letter
+from chopar.bus.memory import MemoryBus, SendFault
+from chopar.bus.port import Outgoing, Record, Sent, TopicPartition
+from chopar.errors import (
+    BrokerUnavailableError,
+    DeliveryError,
+    LawUnreadableError,
+    OffsetOutOfRangeError,
+    RegisterUnavailableError,
+)
+from chopar.topics import TopicLayout
+
+FAST = ConsumeSettings(fetch_timeout_seconds=0.01, retry_first_seconds=0.001, retry_most_seconds=0.004)
+ORIGIN = TopicPartition("in", 0)
+GROUP = "group"
+
+
+class Clock:
+    """Milliseconds that pass when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Relay:
+    """Sends each value on: a record before, an answer after. A hook may fail first."""
+
+    def __init__(self, hook: Callable[[Record], None] = lambda record: None) -> None:
+        self.hook = hook
+        self.handled: list[bytes | None] = []
+        self.assigned_calls: list[dict[TopicPartition, int]] = []
+        self.revoked_calls: list[frozenset[TopicPartition]] = []
+
+    async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+        self.assigned_calls.append(dict(partitions))
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self.revoked_calls.append(partitions)
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        pass
+
+    def handle(self, record: Record) -> Outputs:
+        self.handled.append(record.value)
+        self.hook(record)
+        return Outputs(
+            before=[Outgoing("before", record.partition, record.key, record.value)],
+            after=[Outgoing("after", record.partition, record.key, record.value)],
+        )
+
+
+class Stage:
+    """A bus with the topics of these tests."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.bus = MemoryBus(self.clock, send_timeout_seconds=0.05)
+        for name, partitions in {"in": 2, "in.dlq": 1, "before": 2, "after": 2}.items():
+            self.bus.log.add(TopicLayout(name, partitions))
+        self.metrics = ConsumeMetrics()
+
+    async def put(self, *values: bytes | None, partition: int = 0, keys: Sequence[bytes] = ()) -> None:
+        producer = self.bus.producer("test")
+        for index, value in enumerate(values):
+            key = keys[index] if keys else b"k"
+            self.bus.faults.send, kept = (lambda record: None), self.bus.faults.send
+            (result,) = await producer.send([Outgoing("in", partition, key, value)])
+            self.bus.faults.send = kept
+            assert isinstance(result, Sent)
+
+    def loop(self, handler: object, settings: ConsumeSettings = FAST) -> ConsumeLoop:
+        return ConsumeLoop(
+            self.bus,
+            GROUP,
+            ["in"],
+            handler,  # type: ignore[arg-type]
+            settings=settings,
+            metrics=self.metrics,
+            clock=self.clock,
+            jitter=lambda: 0.0,
+        )
+
+    async def run(self, loop: ConsumeLoop, goal: Callable[[], bool]) -> None:
+        running = asyncio.create_task(loop.run())
+        try:
+            async with asyncio.timeout(10):
+                while not goal() and not running.done():
+                    await self.bus.changed.wait(0.01)
+        finally:
+            loop.stop()
+            await running
+
+    def values(self, topic: str, partition: int | None = None) -> list[bytes | None]:
+        return [record.value for record in self.bus.records(topic, partition)]
+
+    def committed(self) -> dict[TopicPartition, int]:
+        return self.bus.group(GROUP).committed
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def failing(times: int, fault: SendFault, **matching: object) -> Callable[[Outgoing], SendFault | None]:
+    """Fails the first sends that match."""
+    left = times
+
+    def ask(record: Outgoing) -> SendFault | None:
+        nonlocal left
+        if left > 0 and all(getattr(record, name) == value for name, value in matching.items()):
+            left -= 1
+            return fault
+        return None
+
+    return ask
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def test_an_unacknowledged_record_holds_back_its_answer_and_is_read_again(stage: Stage) -> None:
+    await stage.put(b"a", b"b", b"c", keys=[b"1", b"2", b"3"])
+    stage.bus.faults.send = failing(1, SendFault.NOT_WRITTEN, topic="before", value=b"b")
+    released: list[list[bytes | None]] = []
+    handler = Relay()
+    original = handler.handle
+
+    def handle(record: Record) -> Outputs:
+        released.append(stage.values("after"))
+        return original(record)
+
+    handler.handle = handle  # type: ignore[method-assign]
+    await stage.run(stage.loop(handler), lambda: stage.committed().get(ORIGIN) == 3)
+    assert released[3] == [b"a", b"c"], "when b came again, its answer had not been released, the others' had"
+    assert stage.values("after") == [b"a", b"c", b"b", b"c"]
+    assert stage.values("before") == [b"a", b"c", b"b", b"c"]
+    assert handler.handled == [b"a", b"b", b"c", b"b", b"c"], "a was committed, the rest is read again"
+    assert stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 1
+
+
+async def test_nothing_overtakes_an_unacknowledged_record_of_its_key(stage: Stage) -> None:
+    await stage.put(b"a1", b"b1", b"a2", keys=[b"a", b"b", b"a"])
+    stage.bus.faults.send = failing(1, SendFault.NOT_WRITTEN, topic="before", value=b"a1")
+    await stage.run(stage.loop(Relay()), lambda: stage.committed().get(ORIGIN) == 3)
+    assert stage.values("after") == [b"b1", b"a1", b"b1", b"a2"]
+
+
+async def test_written_but_unacknowledged_is_sent_again(stage: Stage) -> None:
+    await stage.put(b"a")
+    stage.bus.faults.send = failing(1, SendFault.WRITTEN, topic="after")
+    await stage.run(stage.loop(Relay()), lambda: stage.committed().get(ORIGIN) == 1)
+    assert stage.values("after") == [b"a", b"a"]
+    assert stage.values("before") == [b"a", b"a"]
+
+
+async def test_a_delivery_that_never_comes_ends_the_run_after_three_lives(stage: Stage) -> None:
+    await stage.put(b"a")
+    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="before")
+    handler = Relay()
+    with pytest.raises(DeliveryError):
+        await stage.run(stage.loop(handler), lambda: False)
+    assert handler.handled == [b"a"] * 3
+    assert stage.committed() == {}
+    assert len(handler.revoked_calls) == len(handler.assigned_calls) == 3
+
+
+async def test_progress_in_between_starts_the_count_anew(stage: Stage) -> None:
+    values = [b"%d" % number for number in range(6)]
+    await stage.put(*values, keys=values)
+    failed: set[bytes | None] = set()
+
+    def once_each(record: Outgoing) -> SendFault | None:
+        if record.topic == "before" and record.value not in failed:
+            failed.add(record.value)
+            return SendFault.NOT_WRITTEN
+        return None
+
+    stage.bus.faults.send = once_each
+    one = ConsumeSettings(max_records=1, fetch_timeout_seconds=0.01, retry_first_seconds=0.001)
+    await stage.run(stage.loop(Relay(), one), lambda: stage.committed().get(ORIGIN) == 6)
+    assert stage.values("after") == values
+    assert stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 6
+
+
+async def test_a_commit_that_fails_repeats_the_same_answers(stage: Stage) -> None:
+    await stage.put(b"a", b"b")
+    left = [True]
+    stage.bus.faults.commit = lambda group, offsets: left.pop() if left else False
+    await stage.run(stage.loop(Relay()), lambda: stage.committed().get(ORIGIN) == 2)
+    assert stage.values("after") == [b"a", b"b", b"a", b"b"]
+    assert stage.count("chopar_bus_rebuilt_total", code="broker_unavailable") == 1
+
+
+async def test_a_broker_that_is_away_from_the_start_ends_the_run(stage: Stage) -> None:
+    stage.bus.faults.down = True
+    loop = stage.loop(Relay())
+    assert "kafka" in loop.missing()
+    with pytest.raises(BrokerUnavailableError):
+        await loop.run()
+
+
+async def test_a_broker_that_comes_back_is_used_again(stage: Stage) -> None:
+    await stage.put(b"a")
+    handler = Relay()
+    loop = stage.loop(handler)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while stage.committed().get(ORIGIN) != 1:
+            await stage.bus.changed.wait(0.01)
+        assert loop.missing() == {}
+        stage.bus.faults.down = True
+        while not stage.count("chopar_bus_rebuilt_total", code="broker_unavailable"):
+            await stage.bus.changed.wait(0.001)
+        stage.bus.faults.down = False
+        await stage.put(b"b")
+        while stage.committed().get(ORIGIN) != 2:
+            await stage.bus.changed.wait(0.01)
+        loop.stop()
+        await running
+    assert handler.handled == [b"a", b"b"]
+
+
+async def test_a_dead_letter_that_is_not_acknowledged_holds_its_offset(stage: Stage) -> None:
+    await stage.put(b"bad", b"good")
+
+    def hook(record: Record) -> None:
+        if record.value == b"bad":
+            raise ValueError("a value")
+
+    stage.bus.faults.send = failing(2, SendFault.NOT_WRITTEN, topic="in.dlq")
+    handler = Relay(hook)
+    with capture_logs() as logs:
+        await stage.run(stage.loop(handler), lambda: stage.committed().get(ORIGIN) == 2)
+    assert handler.handled.count(b"bad") == 3
+    (letter,) = stage.bus.records("in.dlq")
+    assert read_dead_letter(letter)[0].attempts == 3
+    assert stage.values("after") == [b"good"]
+    assert [log["log_level"] for log in logs if log["event"] == "partition.stopped"] == ["error"] * 2
+    assert stage.count("chopar_partition_stopped", topic="in", partition="0") == 0, "it goes on"
+
+
+async def test_a_record_too_large_for_its_dead_letter_topic_stops_its_partition(stage: Stage) -> None:
+    stage.bus.log.layouts["in.dlq"] = TopicLayout("in.dlq", 1, {"max.message.bytes": "100"})
+    await stage.put(b"x" * 200)
+
+    def hook(record: Record) -> None:
+        raise ValueError
+
+    loop = stage.loop(Relay(hook))
+    await stage.run(loop, lambda: stage.count("chopar_partition_stopped", topic="in", partition="0") == 1)
+    assert stage.committed() == {}
+    assert stage.bus.records("in.dlq") == []
+
+
+async def test_stop_error_of_a_handler_ends_the_run_and_commits_nothing(stage: Stage) -> None:
+    await stage.put(b"a", b"b")
+
+    def hook(record: Record) -> None:
+        if record.value == b"b":
+            raise LawUnreadableError("what is in force cannot be read")
+
+    with pytest.raises(LawUnreadableError):
+        await stage.run(stage.loop(Relay(hook)), lambda: False)
+    assert stage.committed() == {}
+    assert stage.values("after") == []
+
+
+async def test_an_error_of_assigned_is_raised_and_nothing_is_handled(stage: Stage) -> None:
+    class Broken(Relay):
+        async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+            raise OffsetOutOfRangeError("the table cannot be rebuilt")
+
+    await stage.put(b"a")
+    handler = Broken()
+    with pytest.raises(OffsetOutOfRangeError):
+        await stage.run(stage.loop(handler), lambda: False)
+    assert handler.handled == []
+
+
+async def test_assigned_that_finds_a_dependency_away_is_tried_again(stage: Stage) -> None:
+    class Patient(Relay):
+        async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+            await super().assigned(partitions)
+            if len(self.assigned_calls) < 3:
+                raise RegisterUnavailableError("not yet")
+
+    await stage.put(b"a")
+    handler = Patient()
+    await stage.run(stage.loop(handler), lambda: stage.committed().get(ORIGIN) == 1)
+    assert handler.handled == [b"a"]
+
+
+async def test_bad_input_59_worker_that_was_paused_repeats_and_its_commit_fails(stage: Stage) -> None:
+    """Its session expires in mid-batch and another takes over; awake, it says the same again and commits nothing."""
+    await stage.put(b"a", b"b", b"c")
+    began, wake = asyncio.Event(), asyncio.Event()
+
+    class Sleeper(Relay):
+        async def handle(self, record: Record) -> Outputs:  # type: ignore[override]
+            began.set()
+            await wake.wait()
+            return super().handle(record)
+
+    sleeper, other = Sleeper(), Relay()
+    first, second = stage.loop(sleeper), stage.loop(other)
+    running = [asyncio.create_task(first.run())]
+    async with asyncio.timeout(10):
+        await began.wait()
+        await stage.bus.expel(stage.bus.members(GROUP)[0])
+        running.append(asyncio.create_task(second.run()))
+        while stage.committed().get(ORIGIN) != 3:
+            await stage.bus.changed.wait(0.01)
+        successor = stage.bus.records("after", 0)
+        wake.set()
+        while not stage.count("chopar_bus_rebuilt_total", code="broker_unavailable"):
+            await stage.bus.changed.wait(0.01)
+        assert stage.committed()[ORIGIN] == 3
+        await stage.put(b"d")
+        while stage.committed().get(ORIGIN) != 4:
+            await stage.bus.changed.wait(0.01)
+        first.stop()
+        second.stop()
+        await asyncio.gather(*running)
+    repeated = stage.bus.records("after", 0)[3:6]
+    assert [(one.key, one.value, one.headers) for one in repeated] == [
+        (one.key, one.value, one.headers) for one in successor
+    ]
+    assert stage.values("after", 0)[6:] == [b"d"]
+
+
+async def test_what_was_revoked_in_mid_batch_is_dropped_unsent(stage: Stage) -> None:
+    """The batch outlasts the wait of the revoke: nothing of it is sent or committed, and it is read again."""
+    await stage.put(b"a", b"b")
+    began, wake = asyncio.Event(), asyncio.Event()
+
+    class Slow(Relay):
+        async def handle(self, record: Record) -> Outputs:  # type: ignore[override]
+            began.set()
+            await wake.wait()
+            return super().handle(record)
+
+    slow, other = Slow(), Relay()
+    quick = ConsumeSettings(fetch_timeout_seconds=0.01, retry_first_seconds=0.001, revoke_timeout_seconds=0.01)
+    first, second = stage.loop(slow, quick), stage.loop(other, quick)
+    running = [asyncio.create_task(first.run())]
+    async with asyncio.timeout(10):
+        await began.wait()
+        running.append(asyncio.create_task(second.run()))
+        while len(slow.assigned_calls) + len(other.assigned_calls) < 3:
+            await stage.bus.changed.wait(0.01)
+        assert slow.revoked_calls[0] == {ORIGIN, TopicPartition("in", 1)}
+        assert stage.values("before") == []
+        wake.set()
+        while stage.committed().get(ORIGIN) != 2:
+            await stage.bus.changed.wait(0.01)
+        first.stop()
+        second.stop()
+        await asyncio.gather(*running)
+    assert stage.values("before") == stage.values("after") == [b"a", b"b"], "sent once"
+    assert len(slow.handled) + len(other.handled) == 4, "handled twice"
+
+
+async def test_an_expelled_member_joins_again(stage: Stage) -> None:
+    await stage.put(b"a")
+    handler = Relay()
+    loop = stage.loop(handler)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while stage.committed().get(ORIGIN) != 1:
+            await stage.bus.changed.wait(0.01)
+        await stage.bus.expel(stage.bus.members(GROUP)[0])
+        await stage.put(b"b")
+        while stage.committed().get(ORIGIN) != 2:
+            await stage.bus.changed.wait(0.01)
+        loop.stop()
+        await running
+    assert handler.handled == [b"a", b"b"]
+    assert len(handler.assigned_calls) == 2
+
+
+async def test_answers_wait_until_the_record_is_shown(stage: Stage) -> None:
+    await stage.put(b"a")
+    stage.bus.send_timeout_seconds = 10
+    stage.bus.hold(TopicPartition("before", 0))
+    handler = Relay()
+    loop = stage.loop(handler)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while stage.bus.log.partition(TopicPartition("before", 0)).stamped == 0:
+            await asyncio.wait([running], timeout=0.001)
+        assert stage.values("before") == []
+        assert stage.values("after") == []
+        assert stage.committed() == {}
+        stage.bus.release(TopicPartition("before", 0))
+        while stage.committed().get(ORIGIN) != 1:
+            await stage.bus.changed.wait(0.01)
+        loop.stop()
+        await running
+    assert stage.values("after") == [b"a"]
+
+
+async def test_the_stamp_is_given_before_the_record_is_shown(stage: Stage) -> None:
+    place = TopicPartition("before", 1)
+    stage.bus.hold(place)
+    sending = asyncio.create_task(stage.bus.producer("p").send([Outgoing("before", 1, b"k", b"early")]))
+    await asyncio.wait([sending], timeout=0.01)
+    stage.clock.now += 5_000
+    assert stage.bus.end_offsets([place]) == {place: 0}
+    stage.bus.show(place, 1)
+    (sent,) = await sending
+    assert sent == Sent(0, 1_000_000)
+    stage.bus.faults.stale_ends[place] = 0
+    assert stage.bus.end_offsets([place]) == {place: 0}, "a leader of the past"
+
+
+async def test_a_record_that_is_never_shown_is_not_acknowledged(stage: Stage) -> None:
+    stage.bus.hold(TopicPartition("before", 0))
+    (result,) = await stage.bus.producer("p").send([Outgoing("before", 0, b"k", b"v")])
+    assert isinstance(result, DeliveryError)
