@@ -362,8 +362,9 @@ class _Writer:
             ),
         )
         if demand is not None:
-            entry = entry.model_copy(
-                update={
+            entry = ResolutionEntry.model_validate(
+                dict(entry)
+                | {
                     "procedure": demand.procedure,
                     "case_id": demand.case_id,
                     "official": demand.official,

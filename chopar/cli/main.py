@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROGRAM = "chopar"
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _HELP = ("--help", "-h")
+_SURPLUS = "Got unexpected extra argument"  # how Typer begins what would repeat the words
 
 
 def main(
@@ -47,7 +48,8 @@ def main(
         print(f"{PROGRAM}: {hide_rejected(str(error))}. See `{PROGRAM} --help`.", file=err)
         return ExitCode.WRONG_USE
     except ChoparError as error:
-        print(f"{PROGRAM}: {_sentence(str(error))}", file=err)
+        lines = (hide_rejected(line) for line in str(error).splitlines())  # several where a log's last words follow
+        print(_sentence(f"{PROGRAM}: " + "\n".join(lines)), file=err)
         return of_error(error)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted", file=err)
@@ -160,6 +162,8 @@ def _usage(error: "TyperException", path: str) -> str:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return message
+    if message.startswith(_SURPLUS):
+        message = "more words than it takes; a value with spaces in it stands in quotes."  # a name, as like as not
     near = getattr(error, "possibilities", None)
     if near:
         message = f"{error.message}. Did you mean {sorted(near)[0]}?"

@@ -1,27 +1,41 @@
-"""The record of an exchange: metadata only, for operations, the archive and the situational centre."""
+"""The record of an exchange: metadata only, for operations, the archive and the situational centre.
 
-from typing import ClassVar
+It is kept without end, so what an asker wrote into a field of its own choosing (a case number, a document type that
+stands on no list) is taken over without the numbers of people that may have slipped in.
+"""
+
+import re
+from typing import Annotated, ClassVar, TypeAlias
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from chopar.messages.demand import Digest
 from chopar.messages.record import Message, Part, Timestamp
+
+_PINFL = re.compile(r"(?<!\d)\d{14}(?!\d)")
+_PINFL_OR_STIR = re.compile(r"(?<!\d)(?:\d{14}|\d{9})(?!\d)")
+
+Told: TypeAlias = Annotated[str, AfterValidator(lambda text: _PINFL.sub("…", text))]
+"""An asker's own words. Nine digits stay: a case may well have such a number, and a STIR is public."""
+
+ToldCode: TypeAlias = Annotated[str, AfterValidator(lambda text: _PINFL_OR_STIR.sub("…", text))]
+"""What should be a code of a list, and was taken from the asker before any list was asked."""
 
 
 class PartyEntry(Part):
     """A party without its identifier."""
 
-    role: str
+    role: ToldCode
     kind: str
 
 
 class DocumentEntry(Part):
     """One document's answer."""
 
-    document_type: str
-    about: str | None = None
-    parameter_names: tuple[str, ...] = ()
+    document_type: ToldCode
+    about: ToldCode | None = None
+    parameter_names: tuple[ToldCode, ...] = ()
     outcome: str
     code: str
     entry: str | None = None
@@ -40,16 +54,16 @@ class ResolutionEntry(Part):
     fetch_mode: str
     rules_number: int
     refused: str | None = None
-    procedure: str | None = None
-    case_id: str | None = None
-    official: str | None = None
+    procedure: ToldCode | None = None
+    case_id: Told | None = None
+    official: Told | None = None
     ground_kind: str | None = None
-    ground_reference: str | None = None
+    ground_reference: Told | None = None
     acting_as: str | None = None
     subject_kind: str | None = None
     subject_pseudonym: Digest | None = None
     parties: tuple[PartyEntry, ...] = ()
-    circumstances: dict[str, bool] = Field(default_factory=dict)
+    circumstances: dict[ToldCode, bool] = Field(default_factory=dict)
     expires_at: Timestamp | None = None
     documents: tuple[DocumentEntry, ...] = ()
 
@@ -60,9 +74,9 @@ class AccessEntry(Part):
     request_hash: Digest
     provider: str
     evidence_type: str
-    procedure: str
-    case_id: str
-    official: str
+    procedure: ToldCode
+    case_id: Told
+    official: Told
     access_ground: str
     fields: tuple[str, ...]
     final: bool

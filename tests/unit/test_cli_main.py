@@ -72,7 +72,7 @@ def test_help_takes_little_cpu_and_loads_nothing_heavy() -> None:
         (["demand", "create", "--requester", "r", "--procedure", "p"], "--document"),
         (["demand", "trace"], "ID"),
         (["demand", "trace", "no-id"], "a demand id is due"),
-        (["status", "--bootstrap", "kafka.example:9092", "now"], "unexpected extra argument"),
+        (["status", "--bootstrap", "kafka.example:9092", "now"], "more words than it takes"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_2(arguments: list[str], words: str) -> None:

@@ -16,8 +16,9 @@ import chopar.messages.law
 from chopar.avro import SchemaFiles, decode_body, encode_body, schema_name
 from chopar.errors import UndecodableError
 from chopar.messages.demand import Demand
+from chopar.messages.exchange import DocumentEntry, ResolutionEntry
 from chopar.messages.record import Message
-from tests.builders import NOW, demand, demand_id
+from tests.builders import BUSINESS, NOW, PERSON, demand, demand_id
 
 FILES = SchemaFiles.shipped()
 
@@ -158,3 +159,22 @@ def test_an_error_names_fields_and_never_what_a_sender_made_up() -> None:
     with pytest.raises(UndecodableError) as caught:
         Demand.from_avro(datum)
     assert str(caught.value) == "not a valid Demand: case_id, circumstances.…, …"
+
+
+def test_a_number_that_slipped_into_an_askers_own_words_is_not_recorded() -> None:
+    entry = DocumentEntry(document_type=PERSON, about=BUSINESS, parameter_names=(PERSON,), outcome="x", code="y")
+    assert (entry.document_type, entry.about, entry.parameter_names) == ("…", "…", ("…",))
+    resolution = ResolutionEntry.model_validate(
+        {
+            "received_at": NOW,
+            "demand_hmac": bytes(32),
+            "list_digest": "d",
+            "fetch_mode": "verified",
+            "rules_number": 1,
+            "procedure": BUSINESS,
+            "case_id": f"case 301234567 of {PERSON}",
+            "circumstances": {PERSON: True},
+        }
+    )
+    assert (resolution.procedure, resolution.case_id) == ("…", "case 301234567 of …")
+    assert resolution.circumstances == {"…": True}
