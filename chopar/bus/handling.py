@@ -19,6 +19,7 @@ from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.errors import ChoparError, HandlerFailedError, StopError
 
 _CORRELATION_LENGTH = 36  # a demand id as its ASCII characters
+_BOUND = ("correlation_id", "message_id", "topic")
 _log = structlog.get_logger()
 
 
@@ -202,6 +203,7 @@ class Handling:
             if self._tasks:
                 await asyncio.gather(*self._tasks)
         finally:
+            structlog.contextvars.unbind_contextvars(*_BOUND)
             await self._clear()
         for partition, halted_at in self._halted.items():
             handled[partition] = [one for one in handled[partition] if one.record.offset <= halted_at]
@@ -260,9 +262,10 @@ class Handling:
 
     def _call(self, partition: TopicPartition, one: Handled) -> Awaitable[Outputs] | None:
         began = time.perf_counter()
+        # Bound until the next record; a task made for this one takes a copy along.
+        structlog.contextvars.bind_contextvars(**_context(one.record))
         try:
-            with structlog.contextvars.bound_contextvars(**_context(one.record)):
-                result = self._handler.handle(one.record)
+            result = self._handler.handle(one.record)
         except StopError:
             raise
         except Exception as error:  # noqa: BLE001  counted and judged, never swallowed
@@ -281,8 +284,7 @@ class Handling:
             return
         began = time.perf_counter()
         try:
-            with structlog.contextvars.bound_contextvars(**_context(one.record)):
-                one.outputs = await waiting
+            one.outputs = await waiting
             one.verdict = Verdict.OK
         except StopError:
             raise

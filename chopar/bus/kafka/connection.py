@@ -25,6 +25,7 @@ _RETRY_SECONDS = 0.25
 _PROBE_SECONDS = 2.0
 _SAME_LINE_SECONDS = 60.0
 _LOGGERS = (
+    "aiokafka",
     "aiokafka.client",
     "aiokafka.cluster",
     "aiokafka.conn",
