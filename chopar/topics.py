@@ -18,6 +18,8 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _RETENTION_MS = 35 * _DAY_MS
 _EVIDENCE_MS = 3 * _DAY_MS
 _FOREVER = "-1"
+_DEAD_LETTER_BYTES = (1024 + 64) * 1024
+"""A dead letter is its original and a few headers more: where a whole record fits, its dead letter has to."""
 
 
 class Key(StrEnum):
@@ -51,6 +53,7 @@ class Topic:
     written_by: str
     read_by: str
     per: str | None = None
+    largest_bytes: int | None = None
 
     def of(self, agency: AgencyId | None = None) -> str:
         """The topic's full name, for one agency where it is one per agency."""
@@ -63,6 +66,8 @@ class Topic:
         else:
             retention = _FOREVER if self.retention_ms is None else str(self.retention_ms)
             policy = {"cleanup.policy": "delete", "retention.ms": retention, "retention.bytes": _FOREVER}
+        if self.largest_bytes is not None:
+            policy["max.message.bytes"] = str(self.largest_bytes)
         return {**policy, "segment.ms": str(_DAY_MS), "message.timestamp.type": "LogAppendTime"}
 
     def layout(self, agency: AgencyId | None = None) -> TopicLayout:
@@ -167,5 +172,6 @@ def layouts(requesters: Iterable[AgencyId], providers: Iterable[AgencyId]) -> It
                     partitions=1,
                     written_by="the consumer that failed",
                     read_by="the readers of its origin",
+                    largest_bytes=_DEAD_LETTER_BYTES,
                 )
                 yield dead.layout()
