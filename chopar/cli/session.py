@@ -33,6 +33,7 @@ Options of every command:
 _VALUED = ("--format", "--bootstrap", "--registry", "--gateway")
 INSECURE = "--insecure"
 _HTTP_SECONDS = 5.0
+_START_SECONDS = 5.0  # somebody waits: a broker that is not there is said sooner than to a process
 
 
 class SharedOptionError(ConfigurationError):
@@ -186,9 +187,10 @@ class Session:
     def bus(self) -> "Bus":
         """A bus on the addressed Kafka; nothing is connected yet."""
         bootstrap = self.bootstrap
-        from chopar.bus.kafka import KafkaBus
+        from chopar.bus.kafka import KafkaBus, KafkaClientSettings
 
-        return KafkaBus(bootstrap, insecure=self.insecure)
+        settings = KafkaClientSettings(start_deadline_seconds=_START_SECONDS)
+        return KafkaBus(bootstrap, insecure=self.insecure, settings=settings)
 
     def schema_registry(self) -> "HttpSchemaRegistry":
         """A client of the addressed schema registry; close it."""
