@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 from chopar.bus.consume import Outputs
@@ -19,9 +19,12 @@ from chopar.errors import RecordError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, derived_uuid
 from chopar.messages.demand import (
     MAX_DOCUMENTS,
+    ActingAs,
     Demand,
+    DemandedDocument,
     DemandResolved,
     Outcome,
+    Party,
     PersonMayBeAsked,
     ResolvedDocument,
     Rule,
@@ -122,8 +125,29 @@ def _subject(given: Subject) -> asked.Subject:
     return asked.Subject(SubjectKind(given.kind), given.id)
 
 
-def demand_of(demand: Demand) -> asked.Demand:
-    """A message as the resolver sees it."""
+class Asking(Protocol):
+    """What a demand and a rehearsal have in common."""
+
+    @property
+    def requester(self) -> str: ...
+    @property
+    def procedure(self) -> str: ...
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def parties(self) -> Sequence[Party]: ...
+    @property
+    def applicant(self) -> Subject | None: ...
+    @property
+    def acting_as(self) -> ActingAs: ...
+    @property
+    def circumstances(self) -> Mapping[str, str]: ...
+    @property
+    def documents(self) -> Sequence[DemandedDocument]: ...
+
+
+def demand_of(demand: Asking) -> asked.Demand:
+    """A demand or a rehearsal as the resolver sees it."""
     return asked.Demand(
         requester=AgencyId(demand.requester),
         procedure=ProcedureId(demand.procedure),

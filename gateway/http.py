@@ -17,12 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chopar.errors import ChoparError, UnavailableError
-from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
+from chopar.identifiers import AgencyId
 from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
-from gateway import demand as asked
-from gateway.answer import TASHKENT, rule_message
+from gateway.answer import TASHKENT, demand_of, rule_message
 from gateway.law_reader import LawReader
 from gateway.resolution import ResolvedDocument
 from gateway.resolver import resolve
@@ -88,7 +87,7 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
         standing = law.newest_standing()
         on = given.on or datetime.fromtimestamp(law.law.read_to_ms / 1000, UTC).astimezone(TASHKENT).date()
-        resolution = resolve(_demand(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
+        resolution = resolve(demand_of(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
         return {
             "on": on.isoformat(),
             "list_digest": standing.list_digest,
@@ -100,25 +99,6 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
         }
 
     return app
-
-
-def _demand(given: Rehearsal) -> asked.Demand:
-    def subject(told: Subject) -> asked.Subject:
-        return asked.Subject(SubjectKind(told.kind), told.id)
-
-    return asked.Demand(
-        requester=AgencyId(given.requester),
-        procedure=ProcedureId(given.procedure),
-        subject=subject(given.subject),
-        documents=tuple(
-            asked.DocumentDemand(DocumentType(document.type), document.about, document.parameters)
-            for document in given.documents
-        ),
-        parties=tuple(asked.Party(party.role, SubjectKind(party.kind), party.id) for party in given.parties),
-        applicant=subject(given.applicant) if given.applicant else None,
-        acting_as=given.acting_as,
-        circumstances={code: said == "yes" for code, said in given.circumstances.items()},
-    )
 
 
 def _shown(document: ResolvedDocument) -> Mapping[str, Any]:
