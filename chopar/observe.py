@@ -22,6 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from chopar.errors import StopError
+
 # A UUID comes first and stays as it is: one in a hundred has nine digits in a row, and logs are found by them.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<!\d)(?:\d{14}|\d{9})(?!\d)")
 _BODIES = frozenset({"body", "value", "evidence", "subject", "parameters", "pinfl", "stir", "name"})
@@ -117,6 +119,9 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
     """Serve an application on `host:port` until something is awaited to its end, then stop within a few seconds.
 
     Signals stay with the caller.
+
+    Raises:
+        StopError: what was awaited was cancelled, and not by us.
     """
     host, _, port = address.rpartition(":")
     config = uvicorn.Config(
@@ -139,8 +144,12 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
         await running
         if not waiting.done():
             waiting.cancel()
-    if waiting.done() and not waiting.cancelled():
-        waiting.result()
+    if waiting.done():
+        try:
+            waiting.result()
+        except asyncio.CancelledError as error:
+            # A library that cancels what we wait for would otherwise look like a process that has done its work.
+            raise StopError("what this process was doing was cancelled from within; it has to start over") from error
 
 
 @contextmanager

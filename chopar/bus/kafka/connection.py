@@ -133,9 +133,15 @@ async def connected(
 
 async def closed(closing: Awaitable[None], settings: KafkaClientSettings) -> None:
     """Disconnect, under a bound, whatever state the client is in."""
-    with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
-        async with asyncio.timeout(settings.close_deadline_seconds):
-            await closing
+    try:
+        with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
+            async with asyncio.timeout(settings.close_deadline_seconds):
+                await closing
+    except asyncio.CancelledError:
+        # aiokafka lets one out when it cancels a fetch of its own that waits to try again: that is not for us.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 async def _why(bootstrap: str, failure: BaseException | None) -> str:

@@ -140,7 +140,7 @@ class KafkaFetcher:
                 first.exception()  # looked at, so that nobody complains
         client, self._client = self._client, None
         if client is not None:
-            await closed(client.stop(), self._settings)
+            await closed(_stop(client), self._settings)
         self._held = frozenset()
 
 
@@ -344,7 +344,13 @@ async def _awaited(awaitable: Any) -> None:
 
 
 async def _stop(client: AIOKafkaConsumer) -> None:
-    await client.stop()
+    """Stop aiokafka's consumer, its connections and fetches too where its own `stop` is broken off half-way."""
+    try:
+        await client.stop()
+    finally:
+        for fetch in getattr(client._fetcher, "_pending_tasks", ()):
+            fetch.cancel()
+        await client._client.close()
 
 
 def _consumer_options(settings: KafkaClientSettings) -> dict[str, Any]:
