@@ -8,7 +8,7 @@ released. Reading, clocks and topics are `chopar.requester`'s.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chopar.messages.demand import DemandResolved, ResolvedDocument
@@ -21,7 +21,7 @@ class Delivered:
     """What a provider answered to one document: `evidence` (decoded, only what was let through) or `unavailable`."""
 
     document: ResolvedDocument
-    evidence: Mapping[str, Any] | None
+    evidence: Mapping[str, Any] | None = field(repr=False)
     unavailable: EvidenceUnavailable | None
     final: bool
 

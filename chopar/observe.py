@@ -59,13 +59,14 @@ def drop_personal_data(_: Any, __: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
-def configure_logging(level: str, *, process: str, stream: Any = None) -> None:
+def configure_logging(level: str, *, process: str, stream: Any = None, for_good: bool = True) -> None:
     """Set structlog and the standard logging of libraries up, once, in `__main__`.
 
     Args:
         level: debug, info, warning or error.
         process: bound to every line.
         stream: where lines go; standard output by default.
+        for_good: whether loggers may remember this set-up; False where it will be another one later (in tests).
     """
     out = stream or sys.stdout
     renderer: Any = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer()
@@ -79,7 +80,7 @@ def configure_logging(level: str, *, process: str, stream: Any = None) -> None:
         processors=[*shared, drop_personal_data, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(out),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(out)

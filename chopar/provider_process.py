@@ -44,6 +44,7 @@ async def serve(
     evidence: Sequence[type[Evidence]],
     settings: ProviderSettings,
     stop: asyncio.Event,
+    files: SchemaFiles | None = None,
 ) -> None:
     """Answer requests until `stop` is set; what is in hand is finished first.
 
@@ -53,6 +54,8 @@ async def serve(
         evidence: the records that they return.
         settings: of the process.
         stop: set by a signal.
+        files: the schemas to read and write with, where the evidence is of one's own
+            (`SchemaFiles.shipped().with_texts(...)`); those shipped by default.
 
     Raises:
         ConfigurationError: an address is not loopback, or a secret is not as it should be.
@@ -63,7 +66,7 @@ async def serve(
     require_loopback([urlsplit(settings.schema_registry.url).netloc], settings.insecure, "schema registry")
     metrics = CollectorRegistry()
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
-    files = SchemaFiles.shipped()
+    files = files or SchemaFiles.shipped()
     registry = HttpSchemaRegistry(
         settings.schema_registry.url, cache=settings.home / "cache" / "schemas" / provider.agency
     )

@@ -1,5 +1,7 @@
 """An agency that asks: send a demand, get the resolution at once and the evidence as it arrives.
 
+    bus = KafkaBus("127.0.0.1:19092")
+    registry = HttpSchemaRegistry("http://127.0.0.1:18081")  # close it by `aclose`
     async with Requester("some-agency", bus, registry) as requester:
         exchange = await requester.demand(procedure="some-procedure", subject=PersonId("..."), documents=["some-paper"])
         async for event in exchange:
@@ -17,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 from uuid import UUID
+from weakref import WeakSet
 
 import structlog
 
@@ -98,6 +101,7 @@ class Requester:
         self._random_bits = random_bits
         self._monotonic = monotonic
         self._producer = bus.producer(f"requester.{agency}")
+        self._exchanges: WeakSet[Exchange] = WeakSet()
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -112,6 +116,8 @@ class Requester:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for exchange in list(self._exchanges):
+            await exchange.aclose()
         await self._producer.stop()
 
     def compose(
@@ -217,13 +223,15 @@ class Requester:
         except BaseException:
             await reader.stop()
             raise
-        return Exchange(demand, value, reader, self._decoder, self._clock, lambda: self._monotonic() - began)
+        exchange = Exchange(demand, value, reader, self._decoder, self._clock, lambda: self._monotonic() - began)
+        self._exchanges.add(exchange)
+        return exchange
 
 
 class Exchange:
-    """One demand under way. Iterate it for what arrives; it ends when the demand is complete.
+    """One demand under way. Iterate it for what arrives; it ends, and stops reading, when the demand is complete.
 
-    Leave it early by `aclose`, or by leaving it as a context.
+    Leave it early by `aclose`, or by leaving it as a context; its requester closes what was left open.
     """
 
     def __init__(
@@ -280,7 +288,8 @@ class Exchange:
                 for document in undelivered:
                     yield document
                 if undelivered:
-                    return
+                    break
+        await self.aclose()
 
     async def _take(self, record: Record) -> AsyncIterator[Event]:
         try:

@@ -243,8 +243,11 @@ class Encoder:
 
         Raises:
             SchemaRegistryUnavailableError: see `SchemaRegistry.id_of`.
+            ConfigurationError: there is no schema of this name among those that this process was built with.
         """
         names = [record if isinstance(record, str) else record.RECORD for record in records]
+        for name in names:
+            self._files.parsed(name)  # one that is not there is said by name, before anything is asked
         ids = await asyncio.gather(*(self._registry.id_of(name, self._files.texts[name]) for name in names))
         self._ids.update(zip(names, ids, strict=True))
 

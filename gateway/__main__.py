@@ -77,6 +77,7 @@ async def bring_into_force(bus: KafkaBus, settings: GatewaySettings, arguments: 
             lead_seconds=arguments.lead_seconds,
             secret_version=arguments.secret_version,
             activated_by=arguments.by,
+            leave_others=arguments.leave_others,
             clock=lambda: datetime.now(UTC),
         )
     finally:
@@ -85,6 +86,7 @@ async def bring_into_force(bus: KafkaBus, settings: GatewaySettings, arguments: 
         "law.activated" if activated.is_new else "law.unchanged",
         list_digest=activated.message.list_digest,
         fetch_mode=activated.message.fetch_mode.value,
+        activated_by=activated.message.activated_by,
         holds_from=activated.effective_at.isoformat() if activated.effective_at else "now",
     )
 
@@ -165,4 +167,5 @@ if __name__ == "__main__":
     options.add_argument("--lead-seconds", type=int, default=60, help="of the first activation; it binds later ones")
     options.add_argument("--secret-version", type=int, default=1)
     options.add_argument("--by", default="operator", help="who activates, as the record says it")
+    options.add_argument("--leave-others", action="store_true", help="if somebody else activated last, change nothing")
     sys.exit(run(GatewaySettings, main, options))

@@ -63,6 +63,7 @@ async def activate(
     secret_version: int,
     activated_by: str,
     clock: Callable[[], datetime],
+    leave_others: bool = False,
 ) -> Activated:
     """Bring the lists of a folder into force.
 
@@ -73,6 +74,7 @@ async def activate(
         fetch_mode: which access grounds are opened.
         lead_seconds: of the first activation; later ones are bound by that one's.
         clock: aware UTC time; chooses only from when it holds.
+        leave_others: whether a newest activation that is somebody else's stays as it is.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
@@ -102,7 +104,8 @@ async def activate(
         lead_seconds=newest.message.lead_seconds if newest else lead_seconds,
         activated_by=activated_by,
     )
-    if newest and _same(newest.message, message):
+    foreign = leave_others and newest is not None and newest.message.activated_by != activated_by
+    if newest and (foreign or _same(newest.message, message)):
         return Activated(newest.message, is_new=False, effective_at=None)
     ids = {schema.record: schema.id for schema in schemas}
     value = frame(ids[ListActivated.RECORD], encode_body(files.parsed(ListActivated.RECORD), message))

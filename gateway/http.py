@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chopar.envelope import cloudevent_time
 from chopar.errors import ChoparError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
 from gateway.answer import TASHKENT, demand_of, rule_message
+from gateway.law import Activation
 from gateway.law_reader import LawReader
 from gateway.resolution import ResolvedDocument
 from gateway.resolver import resolve
@@ -82,6 +84,17 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
             return JSONResponse(body, status_code=404)
         return JSONResponse({"requester": agency.id, "name": agency.name_en, "connected": agency.is_connected_kind})
 
+    @app.get("/v1/law")
+    async def in_force() -> dict[str, Any]:
+        """Which list version holds at the last record read of `law.activated`, and which are to come."""
+        now = law.law.read_to_ms
+        held = law.law.held_at(now)
+        coming = [a for a in law.law.counted() if a.effective_at_ms > now and a is not held]
+        return {
+            "in_force": _activation(held) if held else None,
+            "coming": [{**_activation(a), "holds_from": cloudevent_time(a.effective_at_ms)} for a in coming],
+        }
+
     @app.post("/v1/rehearsals")
     async def rehearse(given: Rehearsal) -> dict[str, Any]:
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
@@ -99,6 +112,15 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
         }
 
     return app
+
+
+def _activation(activation: Activation) -> dict[str, Any]:
+    message = activation.message
+    return {
+        "list_digest": message.list_digest,
+        "fetch_mode": message.fetch_mode.value,
+        "activated_by": message.activated_by,
+    }
 
 
 def _shown(document: ResolvedDocument) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
+import structlog
 
 from chopar.bus.port import Bus
 from tests.kafka_fixture import Provider, broker_provider
@@ -23,6 +24,14 @@ def provider() -> Provider:
 def pytest_report_header() -> str:
     """Say which broker the run uses, and why."""
     return f"kafka: {provider().name} ({provider().why})"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What a test or the program in it sets up for its logs ends with the test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ WRONG_USE_CODES = frozenset(
 _ANSWERED = (Outcome.NOT_NEEDED, Outcome.REPLACED, Outcome.MAY_BE_ASKED)
 REFUSED_NEXT_STEP = "correct_demand"
 UNDELIVERED = "undelivered"
+ARRIVED = "arrived"
+"""The next step of a fetch whose final answer is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,4 +227,5 @@ def _with(document: DocumentAnswer, event: Delivered | Undelivered, elapsed_ms: 
         unavailable=event.unavailable.code if event.unavailable else None,
         register_coverage=event.unavailable.register_coverage if event.unavailable else None,
         arrived_ms=elapsed_ms if event.final else None,
+        next_step=ARRIVED if event.final else document.next_step,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -12,8 +12,14 @@ from chopar.cli.demand_flags import Asked
 from chopar.cli.gateway_client import GatewayClient
 from chopar.cli.session import Session
 from chopar.completion import Rejected
-from chopar.errors import ConfigurationError, MalformedIdentifierError, UnavailableError, UndecodableError
-from chopar.identifiers import agency_id
+from chopar.errors import (
+    ConfigurationError,
+    IdentifierError,
+    MalformedIdentifierError,
+    UnavailableError,
+    UndecodableError,
+)
+from chopar.identifiers import SubjectKind, agency_id, data_subject
 from chopar.requester import Requester
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED
@@ -46,6 +52,8 @@ async def create(
         ConfigurationError: the demand is no valid message.
         UnavailableError: Kafka, the schema registry or, if it is asked, the gateway does not answer.
     """
+    for flaw in flaws(asked):
+        say(flaw)  # the gateway refuses it by its code; which of several it was is known here
     refusal = await _refusal_before_sending(asked.requester, bus, gateway)
     if refusal is not None:
         return Answer(None, False, all_refused(unanswered(asked.documents), refusal))
@@ -98,6 +106,19 @@ async def rehearse(asked: Asked, gateway: GatewayClient, monotonic: Callable[[],
     if said.refused is not None and not documents:
         documents = all_refused(unanswered(asked.documents), said.refused, elapsed_ms)
     return Answer(None, True, documents, elapsed_ms, said.list_digest, said.fetch_mode)
+
+
+def flaws(asked: Asked) -> Iterator[str]:
+    """What is wrong with the identifiers of a demand, by where they were given; the values are not repeated."""
+    given = [("the subject", asked.subject.kind, asked.subject.id)]
+    given += [(f"party {party.role}", party.kind, party.id) for party in asked.parties]
+    if asked.applicant is not None:
+        given.append(("the applicant", asked.applicant.kind, asked.applicant.id))
+    for where, kind, identifier in given:
+        try:
+            data_subject(SubjectKind(kind), identifier)
+        except IdentifierError as error:
+            yield f"{where}: {error}"
 
 
 async def _refusal_before_sending(requester: str, bus: Bus, gateway: Callable[[], GatewayClient]) -> str | None:

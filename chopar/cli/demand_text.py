@@ -36,8 +36,7 @@ def _row(document: DocumentAnswer) -> tuple[object, ...]:
     elif document.unavailable and document.register_coverage:
         evidence = f"{document.unavailable}: {document.register_coverage}"
     time = None if document.arrived_ms is None else f"{document.arrived_ms:.0f}"
-    step = "arrived" if document.evidence is not None else document.next_step
-    return name, outcome, document.person_may_be_asked, decided, step, evidence, time
+    return name, outcome, document.person_may_be_asked, decided, document.next_step, evidence, time
 
 
 def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str]:
@@ -54,7 +53,8 @@ def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str
     reasons = {document.code for document in answer.documents if document.outcome == "refused" and document.code}
     for code in sorted(reasons):
         yield f"{code}: {texts.say('code', code, language)}"
-    yield texts.say("always", "paper_accepted", language)
+    if answer.status != "refused":
+        yield texts.say("always", "paper_accepted", language)
     digest = f", list {answer.list_digest[:12]}" if answer.list_digest else ""
     mode = f", fetch mode {answer.fetch_mode}" if answer.fetch_mode else ""
     named = "rehearsal" if answer.rehearsal else f"demand {answer.demand_id or 'not sent'}"

@@ -48,6 +48,15 @@ class GatewayClient:
             return _UNKNOWN_REQUESTER
         raise UnavailableError(f"{self._client.base_url} answers {status} as no gateway does: is it the right address?")
 
+    async def coming_law(self) -> list[dict[str, Any]]:
+        """The list versions that are activated and do not hold yet: `list_digest`, `fetch_mode`, `holds_from`.
+
+        Raises:
+            UnavailableError: the gateway does not answer.
+        """
+        _, content = await self._call("GET", "/v1/law")
+        return [row for row in content.get("coming") or () if isinstance(row, dict)]
+
     async def rehearse(self, asked: Asked) -> Rehearsed:
         """What the gateway would answer on a day.
 

@@ -3,6 +3,7 @@
 The help of the whole is drawn from `nouns` without loading any noun, nor Typer: it answers at once.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,9 @@ def main(
         err: where words go; standard error by default.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names go beyond what some terminals can show
     out, err = out or sys.stdout, err or sys.stderr
     try:
         return int(_run(list(arguments), os.environ if environ is None else environ, out, err))
@@ -52,14 +56,15 @@ def main(
         print(_sentence(f"{PROGRAM}: " + "\n".join(lines)), file=err)
         return of_error(error)
     except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted", file=err)
+        print(f"\n{PROGRAM}: interrupted; what was started goes on (`{PROGRAM} status`, `{PROGRAM} down`).", file=err)
         return _INTERRUPTED
     except BrokenPipeError:
         _drop_output(out)
         return ExitCode.DONE
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(f"{PROGRAM}: the system refuses{where}: {error.strerror or type(error).__name__}.", file=err)
+        reason = error.strerror or type(error).__name__
+        print(f"{PROGRAM}: the system refuses{where}: {reason}. CHOPAR_HOME moves the state elsewhere.", file=err)
         return ExitCode.UNREACHABLE
 
 

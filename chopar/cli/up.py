@@ -30,7 +30,7 @@ def up(
     ] = None,
     demands: Annotated[bool, typer.Option("--demands/--no-demands", help="Send the example demands.")] = True,
 ) -> int:
-    """Start Kafka, schema registry, gateway and services, and send two example demands. Again: it only looks.
+    """Start Kafka, schema registry, gateway and services, and send two example demands. Again: only what is missing.
 
     Exit codes: 0 everything is ready and the demands are answered; 1 an answer is still waited for; 2 a port, jar or
     setting is wrong; 3 something does not come up.
@@ -52,8 +52,9 @@ def up(
     )
     output.end_step()
     answers = session.run(lambda: _answers(_on(session, stack), examples)) if examples else []
-    output.show(to_json(session, stack, answers), *to_text(stack, answers))
-    _words(output, answers)
+    coming = session.run(lambda: _coming(_on(session, stack))) if answers else []
+    output.show(to_json(session, stack, answers, coming), *to_text(stack, answers))
+    _words(output, answers, coming)
     waiting = any(answer.status == "waiting" for _, answer in answers)
     return ExitCode.NO if waiting else ExitCode.DONE
 
@@ -83,7 +84,9 @@ def progress_words(step: str, done: int, total: int) -> str:
     return f"{step}: {done} of {total}"
 
 
-def to_json(session: Session, stack: "Stack", answers: "list[tuple[ExampleDemand, Answer]]") -> dict[str, Any]:
+def to_json(
+    session: Session, stack: "Stack", answers: "list[tuple[ExampleDemand, Answer]]", coming: list[dict[str, Any]]
+) -> dict[str, Any]:
     """As it is printed."""
     return {
         "home": str(session.home()),
@@ -93,6 +96,7 @@ def to_json(session: Session, stack: "Stack", answers: "list[tuple[ExampleDemand
             for process in stack.processes
         ],
         "synthetic": True,
+        "coming_law": coming,
         "demands": [
             {
                 "title": example.title,
@@ -131,6 +135,13 @@ async def _answers(session: Session, examples: "tuple[ExampleDemand, ...]") -> "
         found.append((example, await answer_in(session, asked, _WAIT_SECONDS)))
     session.output.end_step()
     return found
+
+
+async def _coming(session: Session) -> list[dict[str, Any]]:
+    from chopar.cli.gateway_client import GatewayClient
+
+    async with session.gateway_client() as client:
+        return await GatewayClient(client).coming_law()
 
 
 def asked_by(examples: "tuple[ExampleDemand, ...]") -> "list[Asked]":
@@ -173,7 +184,7 @@ def _on(session: Session, stack: "Stack") -> Session:
     return replace(session, given={**session.given, **addressed})
 
 
-def _words(output: "Output", answers: "list[tuple[ExampleDemand, Answer]]") -> None:
+def _words(output: "Output", answers: "list[tuple[ExampleDemand, Answer]]", coming: list[dict[str, Any]]) -> None:
     modes = sorted({str(answer.fetch_mode) for _, answer in answers if answer.fetch_mode})
     output.say("")
     output.say("The registers are synthetic: nobody in them exists.")
@@ -182,10 +193,30 @@ def _words(output: "Output", answers: "list[tuple[ExampleDemand, Answer]]") -> N
             f"The list version in force fetches in mode `{', '.join(modes)}`"
             + (": access grounds count although their acts were not read by a lawyer." if "inferred" in modes else ".")
         )
+    for law in coming:
+        output.say(
+            f"From {law.get('holds_from')} another list version holds ({str(law.get('list_digest'))[:12]}, "
+            f"fetch mode {law.get('fetch_mode')})."
+        )
     traced = next((answer.demand_id for _, answer in answers if answer.demand_id), None)
     if traced:
         output.say(
-            f"Next: chopar demand trace {traced}   (every hop with its time; `chopar status` shows the processes)"
+            f"Next: {program()} demand trace {traced}   (every hop with its time; `{program()} status`: the processes)"
         )
     else:
-        output.say("Next: chopar status")
+        output.say(f"Next: {program()} status")
+
+
+def program() -> str:
+    """How this program is called from here: by its name if it is on the path, else by its place."""
+    import shutil
+    import sys
+
+    here = Path(sys.argv[0])
+    found = shutil.which("chopar")
+    if here.name != "chopar" or (found and Path(found).resolve() == here.resolve()):
+        return "chopar"
+    try:
+        return str(here.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(here)
