@@ -16,7 +16,7 @@ from chopar.broker.jars import Progress, class_path, ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.launch import Launcher
 from chopar.broker.plan import load_plan
-from chopar.broker.processes import end_process, is_alive, send_signal, wait_gone
+from chopar.broker.processes import end_process, identity_of, is_alive, send_signal, wait_gone
 from chopar.broker.stack import Home, ProcessStatus, Stack, read_stack
 from chopar.broker.supervisor import end_all
 from chopar.errors import ConfigurationError, UnavailableError
@@ -24,6 +24,7 @@ from chopar.errors import ConfigurationError, UnavailableError
 START_SECONDS = 180.0  # 10 s when quiet; a loaded machine with empty caches is what this allows for
 POLL_SECONDS = 0.05
 FAILURES_TO_GIVE_UP = 4  # ended so often without having been ready: it will not come up by itself
+_GIVE_UP_SECONDS = 30.0  # a supervisor stops what it started within this
 LOG_LINES = 6  # of a process's last words, in an error message
 
 
@@ -126,7 +127,14 @@ def _detach_supervisor(place: Home, launcher: Launcher, java: Path | None, cache
     deadline = time.monotonic() + 10
     while (stack := read_stack(place.folder)) is None or stack.supervisor_pid != pid:
         if time.monotonic() > deadline:
-            raise UnavailableError(f"The supervisor does not come up; its log is {place.log('supervisor')}.")
+            # One that cannot write down what it runs could not be found again: it is not left behind.
+            identity = identity_of(pid)
+            if identity is not None:
+                end_process(identity, _GIVE_UP_SECONDS)
+            raise UnavailableError(
+                f"The supervisor does not come up; its log is {place.log('supervisor')}. "
+                f"Can {place.folder} be written to, and is its disk full?"
+            )
         time.sleep(POLL_SECONDS)
 
 
