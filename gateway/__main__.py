@@ -16,7 +16,7 @@ from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
-from chopar.errors import ConfigurationError, UnavailableError
+from chopar.errors import ConfigurationError, TopicLayoutError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
 from chopar.observe import serve
@@ -55,6 +55,10 @@ async def apply_topics(bus: KafkaBus, lists: ListVersion) -> None:
     await admin.start()
     try:
         made = await admin.create(list(layouts(agencies, agencies)))
+    except TopicLayoutError as error:
+        raise TopicLayoutError(
+            f"{error}. Alter the topic by hand; a local stack whose data may go is made anew after `make clean`"
+        ) from error
     finally:
         await admin.stop()
     _log.info("topics.applied", made=len(made), agencies=len(agencies))
