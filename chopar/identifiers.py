@@ -38,21 +38,33 @@ class SubjectKind(StrEnum):
     OBJECT = "object"
 
 
-def _reject_forbidden(text: str) -> None:
-    """Raise ForbiddenCharactersError for characters that no identifier or name may hold."""
-    for character in text:
-        category = unicodedata.category(character)
-        if category in ("Cc", "Cf", "Cs", "Co", "Cn") or unicodedata.bidirectional(character) in ("R", "AL"):
-            raise ForbiddenCharactersError("control, right-to-left or unassigned characters are not allowed here")
+# Characters that no identifier, parameter or name may hold: controls, format characters, right-to-left scripts,
+# surrogates, private use, non-characters. A list of our own, since what Python's Unicode data says changes with its
+# version, and an outcome must not.
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u0590-\u08ff\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ue000-\uf8ff"
+    "\ufb1d-\ufdff\ufe70-\ufeff\ufff0-\ufffb\ufffe\uffff\U00010800-\U00010fff\U000110bd\U000110cd"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U0001e800-\U0001efff\U000e0000-\U0010ffff]"
+)
+
+
+def reject_forbidden(text: str) -> None:
+    """Refuse control, format, right-to-left and private characters.
+
+    Raises:
+        ForbiddenCharactersError: there is one.
+    """
+    if _FORBIDDEN.search(text):
+        raise ForbiddenCharactersError("control, right-to-left or private characters are not allowed here")
 
 
 def _digits(text: str, length: int, name: str, other: int, other_name: str) -> str:
     if len(text) == length and text.isascii() and text.isdigit():
         return text
-    _reject_forbidden(text)
-    if text.isdigit() and not text.isascii():
-        raise ForbiddenCharactersError(f"{name}: write it in the digits 0 to 9, not in other digit characters")
-    if not (text.isascii() and text.isdigit()):
+    reject_forbidden(text)
+    if not text.isascii():
+        raise ForbiddenCharactersError(f"{name}: write it in the digits 0 to 9, not in other characters")
+    if not text.isdigit():
         raise MalformedIdentifierError(f"{name}: {length} digits are due; other characters were given")
     if len(text) == other:
         raise WrongIdentifierKindError(f"{name} is due, but {other} digits ({other_name}) were given")
@@ -167,7 +179,7 @@ def name_key(name: str) -> str:
         ForbiddenCharactersError: control or right-to-left characters.
     """
     composed = unicodedata.normalize("NFC", name)
-    _reject_forbidden(composed)
+    reject_forbidden(composed)
     return " ".join(composed.translate(_APOSTROPHES).casefold().split())
 
 

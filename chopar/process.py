@@ -60,7 +60,7 @@ def run(
         print(f"{options.prog}: the settings are valid", file=sys.stderr)  # noqa: T201
         return 0
     settings.home.mkdir(parents=True, exist_ok=True)
-    configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "))
+    configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "), for_good=argv is None)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signalled(main, settings, arguments))

@@ -1,6 +1,7 @@
 """Secrets of a process: one file each, mode 0600, under the home folder; never in the environment or a log."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from chopar.errors import ConfigurationError
@@ -40,8 +41,8 @@ def ensure_secret(home: Path, name: str) -> bytes:
     path = secret_path(home, name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_name(f".{name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, text = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)  # mode 0600, a name nobody else has
+        temporary = Path(text)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))
             file.flush()

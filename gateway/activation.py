@@ -12,11 +12,11 @@ from pathlib import Path
 
 from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.bus.port import Bus, Outgoing
-from chopar.errors import ChoparError
+from chopar.errors import ChoparError, ConfigurationError
 from chopar.messages.demand import FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
-from chopar.secret_files import ensure_secret
+from chopar.secret_files import ensure_secret, read_secret
 from gateway.bundle import install, list_files, with_schemas
 from gateway.law import Law, activation_key
 from gateway.law_reader import PARTITION, read_activation
@@ -83,7 +83,6 @@ async def activate(
     records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
     texts = {record: files.texts[record] for record in records}
     digest = install(with_schemas(list_files(lists), texts), lists_folder)
-    secret = ensure_secret(home, secret_name(secret_version))
     schemas = tuple(
         [
             AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))
@@ -92,12 +91,13 @@ async def activate(
     )
     law = await read_law(bus, files)
     newest = law.newest()
+    check = _secret_check(law, home, secret_version)
     effective_at = clock() + timedelta(milliseconds=law.lead_ms * _LEADS_AHEAD) if newest else clock()
     message = ListActivated(
         list_digest=digest,
         fetch_mode=fetch_mode,
         secret_version=secret_version,
-        secret_check=secret_check(secret),
+        secret_check=check,
         rules_number=RULES_NUMBER,
         schemas=schemas,
         effective_at=effective_at,
@@ -118,6 +118,28 @@ async def activate(
     if isinstance(sent, ChoparError):
         raise sent
     return Activated(message, is_new=True, effective_at=effective_at if newest else None)
+
+
+def _secret_check(law: Law, home: Path, version: int) -> bytes:
+    """The check value of the secret of a version; a version that was never activated gets a new secret.
+
+    Raises:
+        ConfigurationError: the version was activated, and its secret is missing or another one: what it made could not
+            be made again.
+    """
+    known = {a.message.secret_check for a in law.counted() if a.message.secret_version == version}
+    if not known:
+        return secret_check(ensure_secret(home, secret_name(version)))
+    try:
+        check = secret_check(read_secret(home, secret_name(version)))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; restore it, or activate with --secret-version {version + 1}") from error
+    if check not in known:
+        raise ConfigurationError(
+            f"the gateway's secret {version} is not the one that was activated: restore it, "
+            f"or activate with --secret-version {version + 1}"
+        )
+    return check
 
 
 def _same(left: ListActivated, right: ListActivated) -> bool:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from chopar.errors import ConfigurationError, LawIncompleteError, LawUnreadableError
+from chopar.errors import ConfigurationError, LawIncompleteError
 from gateway.list_version import FILES, SCHEMAS, ListVersion, bundle_digest
 
 
@@ -49,7 +49,9 @@ def install(files: Mapping[str, bytes], lists_folder: Path) -> str:
     digest = bundle_digest(files)
     target = lists_folder / digest
     if target.is_dir():
-        return digest
+        if bundle_digest(_read(target)) == digest:
+            return digest
+        shutil.rmtree(target)  # somebody changed it: it is put back
     lists_folder.mkdir(parents=True, exist_ok=True)
     temporary = lists_folder / f".{digest}.{os.getpid()}"
     for name, content in files.items():
@@ -72,15 +74,19 @@ def load(digest: str, lists_folder: Path) -> dict[str, bytes]:
     """Read a bundle and check it against its digest.
 
     Raises:
-        LawIncompleteError: it is not here.
-        LawUnreadableError: what lies there has another digest.
+        LawIncompleteError: it is not here, or what lies there has another digest.
     """
     folder = lists_folder / digest
     if not folder.is_dir():
         raise LawIncompleteError(f"the list version {digest[:12]}… is in force and not in the gateway's list directory")
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    files = _read(folder)
     if bundle_digest(files) != digest:
-        raise LawUnreadableError(f"the list version {digest[:12]}… on disk was changed: its digest is another one")
+        raise LawIncompleteError(
+            f"the list version {digest[:12]}… on disk was changed, its digest is another one: activate it again"
+        )
     return files
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

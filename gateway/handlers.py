@@ -81,8 +81,12 @@ class GatewayHandler:
         for record in records:
             self._law.standing_at(record.timestamp_ms)
 
+    def seen(self, record: Record) -> None:
+        """Fold every record, also one that is given up: which is the first of its id is the log's to say."""
+        self._first.fold(record)
+
     def handle(self, record: Record) -> Outputs:
-        """Answer one record.
+        """Answer one record, which has been seen.
 
         Raises:
             UndecodableError: its key is no canonical demand id, so nobody could be answered.
@@ -95,7 +99,7 @@ class GatewayHandler:
         refused = out_of_time(demand_id, record.timestamp_ms)
         offset, timestamp_ms = record.offset, record.timestamp_ms
         if refused is None:
-            first = self._first.fold(record)
+            first = self._first.fold(record)  # it has been: this finds what stands there
             if first is not None and first.offset != record.offset:
                 if first.digest == hashlib.sha256(record.value).digest():
                     offset, timestamp_ms = first.offset, first.timestamp_ms

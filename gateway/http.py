@@ -19,7 +19,7 @@ from starlette.responses import Response
 from chopar.envelope import cloudevent_time
 from chopar.errors import ChoparError, UnavailableError
 from chopar.identifiers import AgencyId
-from chopar.messages.demand import ActingAs, DemandedDocument, Party, Subject
+from chopar.messages.demand import MAX_PARTIES, ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
 from gateway.answer import TASHKENT, demand_of, rule_message
@@ -37,7 +37,7 @@ class Rehearsal(BaseModel):
     requester: Annotated[str, Field(max_length=120)]
     procedure: Annotated[str, Field(max_length=120)]
     subject: Subject
-    parties: list[Party] = []
+    parties: Annotated[list[Party], Field(max_length=MAX_PARTIES)] = []
     applicant: Subject | None = None
     acting_as: ActingAs = ActingAs.SELF
     circumstances: dict[str, Literal["yes", "no"]] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from chopar.errors import IdentifierError
-from chopar.identifiers import AgencyId, DataSubject, PersonId, SubjectKind, data_subject, name_key
+from chopar.identifiers import AgencyId, DataSubject, PersonId, SubjectKind, data_subject, reject_forbidden
 from chopar.messages.demand import MAX_DOCUMENTS, FetchMode, Outcome, PersonMayBeAsked
 from gateway.access_ground import AccessGround
 from gateway.agencies import Procedure
@@ -146,8 +146,7 @@ def _refusal_of_subject(demand: Demand, procedure: Procedure, basis: LegalBasis,
 
 def _check_parameter(name: str, value: str) -> None:
     """Raise IdentifierError for what no parameter may hold; a blank one is missing, which is another answer."""
-    if not (value.isascii() and value.isprintable()):
-        name_key(value)
+    reject_forbidden(value)
     if name == SECOND_PERSON and value.strip():
         PersonId(value)
 

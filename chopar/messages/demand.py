@@ -13,12 +13,19 @@ from chopar.messages.record import Message, Part, Timestamp
 MAX_DOCUMENTS = 64
 """So that every message that follows from a demand fits its topic."""
 
+# Names are bounded in number and length for the same reason: an answer repeats them.
+MAX_PARAMETERS = 16
+MAX_PARTIES = 32
+MAX_CIRCUMSTANCES = 32
+
 MAX_LIFE = timedelta(days=30)
 """How long after its id's time a demand may live; topics keep records 35 days."""
 
 # Identifiers and parameters are checked by the gateway, which answers with a code; here only their size is bounded.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=120)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Value = Annotated[str, StringConstraints(max_length=400)]
 Digest = Annotated[bytes, Field(min_length=32, max_length=32)]
 
 
@@ -63,7 +70,7 @@ class Subject(Part):
     """A person by PINFL or a business by STIR."""
 
     kind: Literal["person", "business"]
-    id: Annotated[str, StringConstraints(max_length=400)] = Field(repr=False)
+    id: Value = Field(repr=False)
 
 
 class Party(Part):
@@ -71,7 +78,7 @@ class Party(Part):
 
     role: Code
     kind: Literal["person", "business"]
-    id: Annotated[str, StringConstraints(max_length=400)] = Field(repr=False)
+    id: Value = Field(repr=False)
 
 
 class Ground(Part):
@@ -86,7 +93,7 @@ class DemandedDocument(Part):
 
     type: Code
     about: Code | None = None
-    parameters: dict[str, Annotated[str, StringConstraints(max_length=400)]] = Field(default_factory=dict, repr=False)
+    parameters: dict[Name, Value] = Field(default_factory=dict, max_length=MAX_PARAMETERS, repr=False)
 
 
 class Demand(Message):
@@ -100,11 +107,11 @@ class Demand(Message):
     case_id: Text
     official: Text
     subject: Subject
-    parties: tuple[Party, ...] = ()
+    parties: tuple[Party, ...] = Field(default=(), max_length=MAX_PARTIES)
     applicant: Subject | None = None
     acting_as: ActingAs = ActingAs.SELF
     ground: Ground
-    circumstances: dict[str, Literal["yes", "no"]] = Field(default_factory=dict)
+    circumstances: dict[Name, Literal["yes", "no"]] = Field(default_factory=dict, max_length=MAX_CIRCUMSTANCES)
     documents: tuple[DemandedDocument, ...] = Field(min_length=1)
     expires_at: Timestamp
 

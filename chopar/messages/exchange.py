@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field
 from chopar.messages.demand import Digest
 from chopar.messages.record import Message, Part, Timestamp
 
-_PINFL = re.compile(r"(?<!\d)\d{14}(?!\d)")
-_PINFL_OR_STIR = re.compile(r"(?<!\d)(?:\d{14}|\d{9})(?!\d)")
+# ASCII digits: what other digits there are changes with Python's Unicode data, and a record must not.
+_PINFL = re.compile(r"(?<!\d)\d{14}(?!\d)", re.ASCII)
+_PINFL_OR_STIR = re.compile(r"(?<!\d)(?:\d{14}|\d{9})(?!\d)", re.ASCII)
 
 Told: TypeAlias = Annotated[str, AfterValidator(lambda text: _PINFL.sub("…", text))]
 """An asker's own words. Nine digits stay: a case may well have such a number, and a STIR is public."""

@@ -10,13 +10,13 @@ from chopar.avro import decode_body, unframe
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
 from chopar.identifiers import agency_id
-from chopar.messages.demand import Demand, DemandResolved
+from chopar.messages.demand import MAX_CIRCUMSTANCES, MAX_PARAMETERS, MAX_PARTIES, Demand, DemandResolved
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.record import Message
 from gateway.answer import Cause, answer, request_id
 from gateway.standing import Standing
-from tests.builders import BUSINESS, NOW, NOW_MS, PERSON, demand
+from tests.builders import BUSINESS, NOW, NOW_MS, PERSON, SECOND_PERSON, demand
 from tests.standing import FILES, IDS, SECRET, demand_value, standing
 
 HOLDS = standing()
@@ -267,3 +267,35 @@ def test_in_verified_mode_nothing_that_is_only_inferred_is_fetched() -> None:
     assert outputs.after == ()
     codes = {d.document_type: d.code for d in resolved(outputs).documents}
     assert codes[COMMUNAL[3]] == "ground_not_verified"
+
+
+def test_the_largest_demand_that_is_a_message_has_an_answer_that_fits() -> None:
+    wide = "\U0001f69a"  # four bytes, as long as a character gets
+    documents = tuple(
+        {
+            "type": f"{number:02d}" + wide * 118,
+            "about": wide * 120,
+            "parameters": {f"{p:02d}" + wide * 62: "x" for p in range(MAX_PARAMETERS)},
+        }
+        for number in range(64)
+    )
+    for changes in ({}, {"documents": documents}, {"documents": documents, "procedure": wide * 120}):
+        asked = demand(
+            parties=tuple(
+                {"role": f"{n:02d}" + wide * 118, "kind": "person", "id": SECOND_PERSON} for n in range(MAX_PARTIES)
+            ),
+            circumstances={f"{n:02d}" + wide * 62: "no" for n in range(MAX_CIRCUMSTANCES)},
+            case_id=wide * 400,
+            official=wide * 400,
+            **changes,
+        )
+        outputs = answer(cause(asked), HOLDS)
+        assert max(len(sent.value or b"") for sent in outputs.before) < 1024 * 1024
+        assert len(resolved(outputs).documents) == len(asked.documents)
+
+
+def test_every_document_type_of_the_list_at_once_fits() -> None:
+    types = sorted(HOLDS.lists.documents)[:64]
+    outputs = answer(cause(demand(documents=papers(*types))), HOLDS)
+    assert max(len(sent.value or b"") for sent in (*outputs.before, *outputs.after)) < 512 * 1024
+    assert len(resolved(outputs).documents) >= len(types)

@@ -61,6 +61,14 @@ def test_the_test_finds_what_it_looks_for(source: str) -> None:
     assert list(_found(ast.parse(source)))
 
 
+def test_nothing_of_the_gateway_follows_pythons_unicode_data() -> None:
+    """It changes with Python's version; `name_key` is for the registers' searches."""
+    for path in sorted((ROOT / "gateway").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert "unicodedata" not in text
+        assert "name_key" not in text
+
+
 def test_no_header_of_an_agency_but_the_trace_reaches_an_output() -> None:
     for name in ("answer", "handlers"):
         tree = ast.parse((ROOT / "gateway" / f"{name}.py").read_text(encoding="utf-8"))

@@ -1,0 +1,73 @@
+"""Bringing lists into force: what is kept, what is refused, what is mended (on the in-memory bus)."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chopar.bus.memory import MemoryBus
+from chopar.errors import ConfigurationError, LawIncompleteError
+from chopar.messages.demand import FetchMode
+from chopar.secret_files import secret_path
+from gateway.bundle import load
+from tests.world import World, world
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path) as made:
+        yield made
+
+
+async def test_the_same_again_changes_nothing(here: World) -> None:
+    first = await here.prepare()
+    again = await here.activate()
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.message == first.message
+
+
+async def test_something_else_holds_from_a_lead_later(here: World) -> None:
+    await here.prepare()
+    other = await here.activate(fetch_mode=FetchMode.VERIFIED)
+    assert other.is_new
+    assert other.effective_at is not None
+    assert (other.effective_at - here.clock()).total_seconds() > 6
+    assert other.message.lead_seconds == 6
+
+
+async def test_what_somebody_else_activated_is_left_if_so_asked(here: World) -> None:
+    await here.prepare(activated_by="chopar up")
+    lawyer = await here.activate(fetch_mode=FetchMode.VERIFIED, activated_by="a lawyer")
+    kept = await here.activate(activated_by="chopar up", leave_others=True)
+    assert (kept.is_new, kept.message) == (False, lawyer.message)
+    assert (await here.activate(activated_by="chopar up")).is_new
+
+
+async def test_a_secret_that_was_activated_is_never_made_anew(here: World) -> None:
+    await here.prepare()
+    path = secret_path(here.home, "gateway-1")
+    secret = path.read_bytes()
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="--secret-version 2"):
+        await here.activate()
+    assert not path.exists()
+    path.write_bytes(b"x" * 32)
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="not the one that was activated"):
+        await here.activate()
+    assert (await here.activate(secret_version=2)).is_new
+    path.write_bytes(secret)
+
+
+async def test_a_bundle_that_was_changed_is_missed_and_put_back(here: World) -> None:
+    first = await here.prepare()
+    digest, folder = first.message.list_digest, here.home / "lists"
+    path = folder / digest / "groups.toml"
+    content = path.read_bytes()
+    path.write_bytes(content + b"# changed")
+    with pytest.raises(LawIncompleteError, match="changed"):
+        load(digest, folder)
+    await here.activate()
+    assert path.read_bytes() == content
+    assert load(digest, folder)
