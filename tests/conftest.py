@@ -27,11 +27,9 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """What a test or the program in it sets up for its logs ends with the test."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+def _logging_as_it_is_at_first() -> None:
+    """What an earlier test, or the program in it, set up for its logs does not reach this one."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
