@@ -73,6 +73,8 @@ class AccessGround:
             raise table.fault("it entitles nobody, or in no procedure")
         if not entry.fields or not entry.about:
             raise table.fault("fields and about are due")
+        if any(field.count(".") > 1 or not all(field.split(".")) for field in entry.fields):
+            raise table.fault("fields: a name, or two with one dot between; deeper than that nothing is cut")
         if entry.in_force_from and entry.in_force_until and entry.in_force_until < entry.in_force_from:
             raise table.fault("until lies before from")
         if not entry.act and (entry.basis is Basis.STATED or entry.text_read is not TextRead.NONE):

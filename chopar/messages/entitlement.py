@@ -1,7 +1,9 @@
 """Which fields of an evidence record an access ground lets through: cut at the holder, checked again at the asker.
 
 Works on decoded Avro data, so it knows no evidence type. A field is named by its name; `debts.amount_tiyin` names one
-field of each record in a list. `source_register`, `as_of` and `fields_given` always come along.
+field of a record, or of each record in a list: two levels, no more (whoever loads a list refuses deeper ones). Where a
+name has two levels and the datum holds no record there, nothing is let through. `source_register`, `as_of` and
+`fields_given` always come along.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,21 +17,27 @@ def _tree(fields: Iterable[str]) -> dict[str, set[str]]:
     tree: dict[str, set[str]] = {}
     whole: set[str] = set()
     for field in fields:
-        name, _, below = field.partition(".")
+        name, dot, below = field.partition(".")
         tree.setdefault(name, set())
-        if below:
+        if dot:
             tree[name].add(below)
         else:
             whole.add(name)
     return {name: set() if name in whole else below for name, below in tree.items()}
 
 
+def _records(value: Any) -> list[Mapping[str, Any]] | None:
+    """The records that a value is or lists; None if it is anything else, so has no fields to name."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return list(parts) if all(isinstance(part, Mapping) for part in parts) else None
+
+
 def _cut_below(value: Any, allowed: set[str]) -> Any:
-    if isinstance(value, Mapping):
-        return {name: part if name in allowed else None for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_cut_below(part, allowed) for part in value]
-    return value
+    records = _records(value)
+    if records is None:
+        return None
+    kept = [{name: part if name in allowed else None for name, part in record.items()} for record in records]
+    return kept[0] if isinstance(value, Mapping) else kept
 
 
 def cut(datum: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
@@ -52,11 +60,15 @@ def cut(datum: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
 
 
 def _beyond_below(value: Any, allowed: set[str], prefix: str) -> set[str]:
-    if isinstance(value, Mapping):
-        return {f"{prefix}.{name}" for name, part in value.items() if part is not None and name not in allowed}
-    if isinstance(value, (list, tuple)):
-        return set().union(*(_beyond_below(part, allowed, prefix) for part in value))
-    return set()
+    records = _records(value)
+    if records is None:
+        return {prefix}
+    return {
+        f"{prefix}.{name}"
+        for record in records
+        for name, part in record.items()
+        if part is not None and name not in allowed
+    }
 
 
 def beyond(datum: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
