@@ -27,6 +27,7 @@ from chopar.messages.evidence import (
     EvidenceRequested,
     EvidenceUnavailable,
     TaxDebt,
+    UnavailableCode,
 )
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.provider import (
@@ -75,6 +76,7 @@ class World:
         self.monotonic = 0.0
         self.now = NOW
         self.answer: Answer | Exception = NoRecord("since 1997")
+        self.reading_takes = timedelta(0)
         self.encoder = Encoder(FILES, self.registry)
         provider = Provider("tax-committee", register="register of taxpayers")
 
@@ -82,6 +84,7 @@ class World:
         async def tax_debt(asked: EvidenceRequested, register: object) -> Answer:
             assert subject_of(asked).text == PERSON
             assert register == "the register"
+            self.now += self.reading_takes
             if isinstance(self.answer, Exception):
                 raise self.answer
             return self.answer
@@ -220,6 +223,14 @@ async def test_nothing_is_read_or_released_after_expiry(world: World) -> None:
     assert (await world.handle(request())).after
 
 
+async def test_nothing_is_released_if_the_request_expired_while_the_register_was_read(world: World) -> None:
+    world.reading_takes = timedelta(seconds=5)
+    world.now = request().expires_at - timedelta(seconds=5)
+    assert await world.handle(request()) == Outputs()
+    world.now = request().expires_at - timedelta(seconds=5, milliseconds=1)
+    assert (await world.handle(request())).after
+
+
 async def test_a_register_that_does_not_answer_is_retriable(world: World) -> None:
     world.answer = RegisterUnavailableError("down")
     with pytest.raises(RegisterUnavailableError):
@@ -233,7 +244,7 @@ async def test_a_request_to_another_provider_is_no_request_of_ours(world: World)
 
 async def test_bad_inputs_01_to_04_06_09_become_errors_that_are_not_retriable(world: World) -> None:
     good = world.encoder.encode(request())
-    other = world.encoder.encode(EvidenceUnavailable(code="no_record", source_register="r", as_of=NOW))  # type: ignore[arg-type]
+    other = world.encoder.encode(EvidenceUnavailable(code=UnavailableCode.NO_RECORD, source_register="r", as_of=NOW))
     for value, error in (
         (good[:-1], UndecodableError),
         (good + b"\x00", UndecodableError),
