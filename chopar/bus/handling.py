@@ -60,6 +60,21 @@ class Handler(Protocol):
         """
 
 
+class Watcher(Protocol):
+    """What a handler has beside `Handler` if it folds a state from its log: it sees what it is not asked to handle.
+
+    A record that was given up, a tombstone, one that another life of the session has answered: each is part of the log,
+    so a fold must not depend on which of them are handled.
+    """
+
+    def seen(self, record: Record) -> None:
+        """Take note of a record, in offset order within its partition, before any of its batch is handled.
+
+        A record that is read again is seen again. It does not wait, and it does not fail: whatever it raises ends the
+        run.
+        """
+
+
 class Verdict(StrEnum):
     """What became of a record. The words stand in logs and metrics."""
 
@@ -169,7 +184,7 @@ class Handling:
     """One pass of one batch.
 
     Args:
-        handler: is asked for each record.
+        handler: is asked for each record; if it is a `Watcher` too, it sees them all first.
         failures: what earlier passes left; added to.
         concurrency: how many awaitable handlings may run at once.
     """
@@ -192,6 +207,11 @@ class Handling:
         Raises:
             StopError: from the handler.
         """
+        seen: Callable[[Record], None] | None = getattr(self._handler, "seen", None)
+        if seen is not None:
+            for records in batch.values():
+                for record in records:
+                    seen(record)
         handled: dict[TopicPartition, list[Handled]] = {}
         try:
             for partition, records in batch.items():
