@@ -165,7 +165,7 @@ class Launcher:
 
 def put_aside(log: Path) -> None:
     """Give a log that has grown large another name; the one that had it goes."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # none yet; or one that cannot be renamed, and grows on
         if log.stat().st_size > LOG_LIMIT_BYTES:
             os.replace(log, log.with_suffix(".log.1"))
 

@@ -9,23 +9,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from chopar.broker.explain import last_words, what_is_missing
 from chopar.broker.jars import Progress, class_path, ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.launch import Launcher
 from chopar.broker.plan import load_plan
-from chopar.broker.processes import end_process, identity_of, is_alive, send_signal, wait_gone
-from chopar.broker.stack import Home, ProcessStatus, Stack, read_stack
+from chopar.broker.processes import ProcessIdentity, end_process, identity_of, is_alive, send_signal, wait_gone
+from chopar.broker.running_stack import running_stack
+from chopar.broker.stack import FileMark, Home, ProcessStatus, Stack, mark_of, read_stack
 from chopar.broker.supervisor import end_all
+from chopar.broker.supervisor_lock import supervisor_of
 from chopar.errors import ConfigurationError, UnavailableError
 
 START_SECONDS = 180.0  # 10 s when quiet; a loaded machine with empty caches is what this allows for
 POLL_SECONDS = 0.05
 FAILURES_TO_GIVE_UP = 4  # ended so often without having been ready: it will not come up by itself
 _GIVE_UP_SECONDS = 30.0  # a supervisor stops what it started within this
-LOG_LINES = 6  # of a process's last words, in an error message
 
 
 def start(
@@ -66,7 +68,7 @@ def start(
         java, cache = find_java(environ), jar_cache(environ)
     launcher = Launcher(entries, place.folder, port_base, java, class_path(cache) if cache else ())
     with _only_starter(place, deadline):
-        running = read_stack(place.folder)
+        running = running_stack(place.folder)
         if running is not None and running.supervised and (running.stopping or running.digest != launcher.digest):
             stop(place.folder)
             running = None
@@ -88,29 +90,56 @@ def stop(home: Path, progress: Progress | None = None) -> Stack | None:
         progress: told ("processes", stopped, all).
 
     Returns:
-        The stack as it was; None if there was nothing to stop.
+        The stack as it was, with pids of those alone that did run; without processes if only the supervisor knew
+        them. None if there was nothing to stop.
+
+    Raises:
+        ConfigurationError: stack.json is not one of ours, and no supervisor lives.
     """
     place = Home(home.resolve())
-    stack = read_stack(place.folder)
+    supervisor = supervisor_of(place)
+    try:
+        stack = running_stack(place.folder)
+    except (ConfigurationError, UnavailableError):
+        if supervisor is None:
+            raise
+        stack = None  # its supervisor knows what it runs, if nobody else does
     if stack is None:
-        return None
-    if send_signal(stack.supervisor, signal.SIGTERM):
-        deadline = time.monotonic() + 10 + sum(process.stop_seconds for process in stack.processes)
-        told = -1
-        while is_alive(stack.supervisor) and time.monotonic() < deadline:
-            stopped = sum(process.identity is None or not is_alive(process.identity) for process in stack.processes)
-            if progress and stopped != told:
-                progress("processes", stopped, len(stack.processes))
-                told = stopped
-            wait_gone(stack.supervisor, 0.2)
-        end_process(stack.supervisor, 0)
-    left = read_stack(place.folder)
-    if left is not None and left.supervisor == stack.supervisor:  # it had been killed, now or before
+        if supervisor is None:
+            return None
+        stack = Stack(supervisor.pid, supervisor.started, started_at="", plan="", digest="", port_base=0)
+    supervisor = supervisor or stack.supervisor
+    for process in stack.processes:
+        if process.identity is None or not is_alive(process.identity):
+            process.pid, process.started = None, None
+    if send_signal(supervisor, signal.SIGTERM):
+        _see_off(supervisor, stack.processes, progress)
+    left = _if_readable(place)
+    if left is not None and left.supervisor == supervisor:  # it had been killed, now or before
         end_all(left.processes)
         place.stack_file.unlink(missing_ok=True)
     if progress:
         progress("processes", len(stack.processes), len(stack.processes))
     return stack
+
+
+def _see_off(supervisor: ProcessIdentity, processes: Sequence[ProcessStatus], progress: Progress | None) -> None:
+    """Wait until a supervisor that was told to stop has ended; kill it if it takes longer than all that it stops."""
+    deadline = time.monotonic() + 10 + (sum(process.stop_seconds for process in processes) or _GIVE_UP_SECONDS)
+    told = -1
+    while is_alive(supervisor) and time.monotonic() < deadline:
+        stopped = sum(process.identity is None or not is_alive(process.identity) for process in processes)
+        if progress and stopped != told:
+            progress("processes", stopped, len(processes))
+            told = stopped
+        wait_gone(supervisor, 0.2)
+    end_process(supervisor, 0)
+
+
+def _if_readable(place: Home) -> Stack | None:
+    with contextlib.suppress(ConfigurationError):
+        return read_stack(place.folder)
+    return None
 
 
 def _detach_supervisor(place: Home, launcher: Launcher, java: Path | None, cache: Path | None) -> None:
@@ -125,7 +154,7 @@ def _detach_supervisor(place: Home, launcher: Launcher, java: Path | None, cache
         raise UnavailableError(f"The supervisor could not be started: {done.stderr.strip().splitlines()[-1:]}")
     pid = int(done.stdout)
     deadline = time.monotonic() + 10
-    while (stack := read_stack(place.folder)) is None or stack.supervisor_pid != pid:
+    while (stack := _if_readable(place)) is None or stack.supervisor_pid != pid:
         if time.monotonic() > deadline:
             # One that cannot write down what it runs could not be found again: it is not left behind.
             identity = identity_of(pid)
@@ -149,10 +178,15 @@ def _wait_ready(place: Home, progress: Progress | None, deadline: float) -> Stac
             progress("processes", count, len(stack.processes))
         for process in stack.processes:
             if _hopeless(process):
-                raise UnavailableError(_last_words(process))
+                raise UnavailableError(last_words(process))
         return stack.ready
 
     return _wait(place, ready, deadline)
+
+
+def _late(process: ProcessStatus) -> str:
+    why = process.problem or what_is_missing(process)
+    return f"{process.name} ({process.state}{', ' + why if why else ''}), log {process.log}"
 
 
 def _hopeless(process: ProcessStatus) -> bool:
@@ -161,38 +195,31 @@ def _hopeless(process: ProcessStatus) -> bool:
 
 def _wait(place: Home, satisfied: Callable[[Stack], bool], deadline: float) -> Stack:
     """Wait until what the supervisor writes down satisfies."""
-    seen: tuple[int, int] | None = None
+    seen: FileMark | None = None
     stack: Stack | None = None
     while True:
-        try:
-            status = place.stack_file.stat()
-        except FileNotFoundError:
-            raise UnavailableError(f"The stack in {place.folder} was stopped while it was being started.") from None
-        if (status.st_mtime_ns, status.st_ino) != seen:
-            seen = (status.st_mtime_ns, status.st_ino)
-            stack = read_stack(place.folder)
-            if stack is not None and satisfied(stack):
-                return stack
-        if stack is not None and not stack.supervised and place.stack_file.exists():
-            raise UnavailableError(f"The supervisor has ended; its log is {place.log('supervisor')}. Run `up` again.")
+        mark = mark_of(place.stack_file)
+        if mark is not None and mark != seen:
+            seen = mark
+            read = _if_readable(place)
+            stack = read or stack  # the supervisor puts an unreadable one right
+            if read is not None and satisfied(read):
+                return read
+        if stack is None or not stack.supervised:
+            if mark is None:
+                raise UnavailableError(f"The stack in {place.folder} was stopped while it was being started.")
+            if stack is not None and place.stack_file.exists():
+                raise UnavailableError(
+                    f"The supervisor has ended; its log is {place.log('supervisor')}. Run `up` again."
+                )
         if time.monotonic() > deadline:
             late = [process for process in stack.processes if not process.ready] if stack else []
             raise UnavailableError(
                 "Not ready in time: "
-                + "; ".join(f"{process.name} ({process.state}), log {process.log}" for process in late)
+                + "; ".join(_late(process) for process in late)
                 + ". What has started runs on; try again, or stop it with `down`."
             )
         time.sleep(POLL_SECONDS)
-
-
-def _last_words(process: ProcessStatus) -> str:
-    how = process.problem or ("ended" if process.exit is None else f"ended with {process.exit}")
-    lines: list[str] = []
-    with contextlib.suppress(OSError), open(process.log, "rb") as file:
-        file.seek(max(0, file.seek(0, 2) - 8192))
-        lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
-    words = "".join(f"\n  | {line}" for line in lines)
-    return f"{process.name} does not come up: {how}, {process.restarts} restarts. Its log is {process.log}{words}"
 
 
 @contextlib.contextmanager

@@ -134,7 +134,7 @@ class Member:
         try:
             await asyncio.to_thread(self._launcher.prepare, self.entry)
             self._child = self._launcher.spawn(self.entry)
-        except ConfigurationError as error:
+        except (ConfigurationError, OSError) as error:  # OSError: a full disk, no descriptors left; it may pass
             self._say(str(error))
             self.status.problem = str(error)
             return False
@@ -178,5 +178,11 @@ class Member:
         self._changed()
 
     def _say(self, words: str) -> None:
-        line = f"{self._now().isoformat(timespec='milliseconds')} {self.entry.name} {words}\n"
+        write_log(f"{self.entry.name} {words}", self._now())
+
+
+def write_log(words: str, at: datetime | None = None) -> None:
+    """Write a line into the supervisor's log, its standard output; on a full disk the line is lost and nothing ends."""
+    line = f"{(at or datetime.now(UTC)).isoformat(timespec='milliseconds')} {words}\n"
+    with contextlib.suppress(OSError):
         os.write(1, line.encode())

@@ -18,6 +18,7 @@ HOME_FOLDER = ".chopar"
 STACK_FILE = "stack.json"
 FORMAT = 1
 
+FileMark = tuple[int, int, int]  # when it was changed, inode, size
 State = Literal["waiting", "starting", "running", "restarting", "done", "failed", "stopped"]
 
 
@@ -194,14 +195,25 @@ def read_stack(home: Path) -> Stack | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"{path} cannot be read as a running stack ({type(error).__name__}). If nothing of it runs, "
-            f"delete the file."
+            f"{path} cannot be read as a running stack ({type(error).__name__}), and no supervisor runs that "
+            f"would write it anew. If nothing of it runs (`ps` tells), delete the file."
         ) from error
 
 
-def write_stack(home: Path, stack: Stack) -> None:
-    """Write the stack down, whole, by rename."""
+def write_stack(home: Path, stack: Stack) -> FileMark:
+    """Write the stack down, whole, by rename; give the mark of the file as written."""
     path = Home(home).stack_file
     temporary = path.with_suffix(".json.new")
     temporary.write_text(json.dumps({"format": FORMAT} | asdict(stack), indent=1) + "\n", "utf-8")
+    mark = mark_of(temporary)
     os.replace(temporary, path)
+    return mark or (0, 0, 0)
+
+
+def mark_of(path: Path) -> FileMark | None:
+    """Give what tells whether a file is still the one that was written, without reading it; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

@@ -11,29 +11,34 @@ as it is, and ends the rest. It imports the standard library alone: it is there 
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from chopar.broker.jars import ensure_jars
 from chopar.broker.launch import Launcher, put_aside
-from chopar.broker.member import Member
+from chopar.broker.member import Member, write_log
 from chopar.broker.plan import load_plan
 from chopar.broker.ports import DEFAULT_PORT_BASE, require_free
 from chopar.broker.processes import end_process, identity_of, is_alive
-from chopar.broker.stack import Home, ProcessStatus, Stack, read_stack, write_stack
+from chopar.broker.stack import FileMark, Home, ProcessStatus, Stack, mark_of, read_stack, write_stack
+from chopar.broker.supervisor_lock import SupervisorLock
 from chopar.errors import ChoparError, ConfigurationError
+
+LOOK_SECONDS = 1.0  # how often stack.json is looked at: soon enough for somebody who waits at a command line
 
 
 class Supervisor:
     """Runs the members of one plan."""
 
-    def __init__(self, launcher: Launcher) -> None:
+    def __init__(self, launcher: Launcher, lock: SupervisorLock) -> None:
         self._home = launcher.home
+        self._lock = lock
+        self._written: FileMark | None = None  # how stack.json looked when we had written it
+        self._unwritable = ""
         self._launcher = launcher
         self._members: dict[str, Member] = {}
         for entry in launcher.plan.entries:
@@ -90,6 +95,7 @@ class Supervisor:
         if me is None:
             raise ConfigurationError("This system has neither /proc nor ps to tell processes apart.")
         self._stack.supervisor_pid, self._stack.supervisor_started = me.pid, me.started
+        self._lock.sign()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,6 +103,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._try_again)
         self._write()
         stopped = asyncio.create_task(stop.wait())
+        kept = asyncio.create_task(self._keep_findable())
         running = {asyncio.create_task(member.run(), name=name) for name, member in self._members.items()}
         try:
             while not stop.is_set():
@@ -105,9 +112,9 @@ class Supervisor:
                     task.result()  # a task of the plan is done; what else ends here is a fault of ours and is raised
                 running -= done
         finally:
-            for task in (stopped, *running):
+            for task in (stopped, kept, *running):
                 task.cancel()
-            await asyncio.gather(stopped, *running, return_exceptions=True)
+            await asyncio.gather(stopped, kept, *running, return_exceptions=True)
             await self._stop()
 
     async def _stop(self) -> None:
@@ -121,11 +128,29 @@ class Supervisor:
         for member in self._members.values():
             member.try_again()
 
+    async def _keep_findable(self) -> None:
+        """Put stack.json and the lock right when somebody has deleted or changed them, or the disk was full."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with contextlib.suppress(ChoparError, OSError):  # a disk that is full or a folder that is not ours now
+                if not self._home.folder.is_dir():
+                    self._home.make()
+                self._lock.keep()
+            if self._written is None or mark_of(self._home.stack_file) != self._written:
+                if self._written is not None:
+                    write_log("stack.json was deleted or changed by somebody else and is written anew")
+                self._write()
+
     def _write(self) -> None:
+        """Write stack.json; a full disk must not end the stack, and the next look tries again."""
         try:
-            write_stack(self._home.folder, self._stack)
-        except OSError as error:  # a full disk must not end the stack; the next change is written again
-            os.write(2, f"stack.json cannot be written: {error}\n".encode())
+            self._written = write_stack(self._home.folder, self._stack)
+            self._unwritable = ""
+        except OSError as error:
+            self._written = None
+            if str(error) != self._unwritable:  # once, not every second
+                self._unwritable = str(error)
+                write_log(f"stack.json cannot be written: {error}")
 
 
 def end_all(processes: Sequence[ProcessStatus]) -> list[str]:
@@ -151,10 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home = Home(options.home.resolve())
     try:
         home.make()
-        with _alone(home):
+        with SupervisorLock(home) as lock:
             class_path = ensure_jars(options.jars.absolute()) if options.jars else ()
             java = options.java.absolute() if options.java else None
-            supervisor = Supervisor(Launcher(load_plan(options.plan), home.folder, options.port_base, java, class_path))
+            launcher = Launcher(load_plan(options.plan), home.folder, options.port_base, java, class_path)
+            supervisor = Supervisor(launcher, lock)
             supervisor.take_over(read_stack(home.folder))
             if options.detach and not _detach(home.log("supervisor")):
                 return 0
@@ -183,16 +209,6 @@ def _detach(log: Path) -> bool:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     return True
-
-
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    with home.supervisor_lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigurationError(f"Another supervisor runs for {home.folder}.") from error
-        yield
 
 
 if __name__ == "__main__":

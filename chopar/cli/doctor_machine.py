@@ -15,9 +15,10 @@ from chopar.broker.jars import jar_cache, locked_jars
 from chopar.broker.java import find_java
 from chopar.broker.plan import load_plan
 from chopar.broker.ports import listener_of, port_at, port_base
-from chopar.broker.stack import Stack, read_stack
+from chopar.broker.running_stack import running_stack
+from chopar.broker.stack import Stack
 from chopar.cli.session import Session, checkout
-from chopar.errors import ConfigurationError
+from chopar.errors import ConfigurationError, UnavailableError
 
 State = Literal["ok", "note", "fail"]
 
@@ -147,10 +148,12 @@ def ports(session: Session) -> Iterator[Check]:
     try:
         base = port_base(session.environ)
         entries = load_plan(folder / "deploy" / "local.toml").entries
-        stack = read_stack(session.home())
+        stack = running_stack(session.home())
         for entry in entries:
             if entry.port_offset is not None:
                 yield _port(entry.name, port_at(base, entry.port_offset), stack)
+    except UnavailableError:  # a supervisor that cannot be read: `supervisor` says so
+        return
     except ConfigurationError as error:
         yield Check("ports", "fail", str(error), "correct it, then `chopar doctor`")
 

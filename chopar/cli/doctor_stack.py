@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
+from chopar.broker.running_stack import running_stack
+from chopar.broker.stack import STACK_FILE
 from chopar.bus.port import Bus, TopicPartition
 from chopar.cli.doctor_machine import Check
 from chopar.cli.session import Session, as_url
@@ -21,6 +24,7 @@ _LISTEN_SECONDS = 2.0
 
 async def stack_checks(session: Session) -> list[Check]:
     """Everything that needs a running stack; one note where there is none."""
+    checks = supervisor(session.home())
     try:
         addresses = {
             "broker": session.bootstrap,
@@ -28,17 +32,34 @@ async def stack_checks(session: Session) -> list[Check]:
             "gateway": session.gateway,
         }
     except UnavailableError as error:
-        return [Check("stack", "note", str(error), "chopar up")]
+        return checks or [Check("stack", "note", str(error), "chopar up")]
     except ConfigurationError as error:
-        return [Check("stack", "fail", str(error), "correct the address")]
-    checks = [await _broker(session.bus(), addresses["broker"])]
+        return checks or [Check("stack", "fail", str(error), "correct the address")]
+    broker = await _broker(session.bus(), addresses["broker"])
     checks += [
+        broker,
         await _http("schema registry", addresses["schema registry"], "/subjects"),
         await _http("gateway", addresses["gateway"], "/ready"),
     ]
-    if checks[0].state == "ok":
+    if broker.state == "ok":
         checks.append(await clocks(session.bus(), int(time.time() * 1000)))
     return checks
+
+
+def supervisor(home: Path) -> list[Check]:
+    """Whether somebody would start again what dies; nothing where no stack was started from this home."""
+    try:
+        stack = running_stack(home)
+    except UnavailableError as error:
+        return [Check("supervisor", "fail", str(error), "chopar down")]
+    except ConfigurationError as error:
+        return [Check("supervisor", "fail", str(error), f"rm {home / STACK_FILE}; chopar up")]
+    if stack is None:
+        return []
+    if stack.supervised:
+        return [Check("supervisor", "ok", f"pid {stack.supervisor_pid} keeps {len(stack.processes)} entries running")]
+    reason = f"pid {stack.supervisor_pid} has ended: what dies now is not started again"
+    return [Check("supervisor", "fail", reason, "chopar up (takes over what still runs)")]
 
 
 async def clocks(bus: Bus, now_ms: int) -> Check:

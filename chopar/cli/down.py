@@ -15,8 +15,13 @@ def down(context: typer.Context) -> int:
     session = Session.of(context)
     home = session.home()
     stack = stop(home, lambda _, done, total: session.output.step(f"stopping: {done} of {total} have ended"))
-    stopped = [process.name for process in stack.processes if process.kind != "task"] if stack else []
-    words = f"stopped: {', '.join(stopped)}" if stack else f"no stack was running in {home}"
+    stopped = [process.name for process in stack.processes if process.pid is not None] if stack else []
+    if stack is None:
+        words = f"no stack was running in {home}"
+    elif stack.processes:
+        words = f"stopped: {', '.join(stopped)}" if stopped else "stopped: nothing but the supervisor was running"
+    else:
+        words = f"stopped: the supervisor (pid {stack.supervisor_pid}) and all that it ran"
     session.output.end_step()
     session.output.show({"home": str(home), "stopped": stopped}, words)
     return 0

@@ -24,8 +24,10 @@ def status(context: typer.Context) -> int:
 
     Exit codes: 0 all are ready; 1 some are not; 3 no stack is running.
     """
+    from chopar.broker.running_stack import running_stack
+
     session = Session.of(context)
-    stack = session.stack()
+    stack = running_stack(session.home()) or session.stack()
     lags = session.run(lambda: lags_of(session))
     processes = [row(process, lags) for process in stack.processes]
     ready = stack.supervised and bool(processes) and all(process["ready"] for process in processes)
@@ -122,7 +124,10 @@ def _words(session: Session, stack: "Stack", processes: list[dict[str, Any]]) ->
         session.output.say("the stack is being stopped")
     elif not stack.supervised:
         session.output.say("its supervisor has ended: `chopar up` takes over what still runs and starts the rest")
-    for process in processes:
+    from chopar.broker.explain import what_is_missing
+
+    for process, written in zip(processes, stack.processes, strict=True):
         if not process["ready"]:
-            why = f" ({process['problem']})" if process["problem"] else ""
+            reason = process["problem"] or (what_is_missing(written) if process["pid"] else "")
+            why = f" ({reason})" if reason else ""
             session.output.say(f"{process['name']} is not ready{why}: its log is {process['log']}")

@@ -1,5 +1,7 @@
 """The noun `up`: have the local stack running, send the example demands of its plan, print what Kafka holds of them."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ app = typer.Typer(name="up", rich_markup_mode=None)
 
 _WAIT_SECONDS = 30.0
 _MEGABYTE = 1_000_000
+_PERCENT_A_LINE = 10  # where each step is a line of its own: a log, a pipe
 _ORDINALS = {"first": 0, "second": 1, "third": 2}
 
 
@@ -47,7 +50,7 @@ def up(
         session.home(),
         path,
         port_base(session.environ),
-        lambda step, done, total: output.step(progress_words(step, done, total)),
+        Progress(output.step, 1 if sys.stderr.isatty() else _PERCENT_A_LINE),
         environ=session.environ,
     )
     output.end_step()
@@ -73,6 +76,29 @@ def plan_path(given: Path | None) -> Path:
     if folder is None:
         raise ConfigurationError("the local stack is started from a checkout of the project; elsewhere say --plan FILE")
     return folder / "deploy" / "local.toml"
+
+
+class Progress:
+    """Says how far a step is: each process, but of a download only every so many percent.
+
+    Args:
+        say: takes the words.
+        percent: of a download, between one saying and the next.
+    """
+
+    def __init__(self, say: Callable[[str], None], percent: int) -> None:
+        self._say = say
+        self._percent = percent
+        self._told = -1
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Take how far the step is."""
+        if step == "jars":
+            part = done * 100 // max(total, 1) // self._percent
+            if part == self._told:
+                return
+            self._told = part
+        self._say(progress_words(step, done, total))
 
 
 def progress_words(step: str, done: int, total: int) -> str:
@@ -210,7 +236,6 @@ def _words(output: "Output", answers: "list[tuple[ExampleDemand, Answer]]", comi
 def program() -> str:
     """How this program is called from here: by its name if it is on the path, else by its place."""
     import shutil
-    import sys
 
     here = Path(sys.argv[0])
     found = shutil.which("chopar")

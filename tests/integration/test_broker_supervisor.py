@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from chopar.broker.local_stack import start, stop
 from chopar.broker.processes import is_alive, memory_bytes
-from chopar.broker.stack import ProcessStatus, Stack, read_stack
+from chopar.broker.running_stack import running_stack
+from chopar.broker.stack import Home, ProcessStatus, Stack, read_stack
+from chopar.broker.supervisor_lock import SupervisorLock, supervisor_of
 from chopar.errors import ConfigurationError, UnavailableError
 from tests.kafka_fixture import free_ports
 
@@ -335,3 +338,90 @@ def test_sigterm_to_the_supervisor_is_enough(small: Small) -> None:
     eventually(lambda: not stack.supervised)
     assert read_stack(small.home) is None
     assert small.notes()[-2:] == ["second stops", "first stops"]
+
+
+def test_a_deleted_or_damaged_stack_file_is_written_anew(small: Small) -> None:
+    stack = small.start()
+    path = small.home / "stack.json"
+    path.unlink()
+    assert running_stack(small.home) == stack
+    path.write_text("{")
+    assert running_stack(small.home) == stack
+    path.write_text(json.dumps({"format": 1} | asdict(replace(stack, supervisor_pid=1))))
+    assert running_stack(small.home) == stack, "one of another supervisor does not count"
+    path.unlink()
+    assert small.start() == stack, "`up` finds what runs, and starts no second one"
+    assert "written anew" in (small.home / "logs" / "supervisor.log").read_text()
+
+
+@pytest.mark.parametrize("text", [None, "nonsense"])
+def test_a_stack_that_only_its_supervisor_knows_is_stopped(small: Small, text: str | None) -> None:
+    stack = small.start()
+    path = small.home / "stack.json"
+    path.unlink()
+    path.mkdir()  # a folder in its place cannot be replaced by a file: as good as a full disk
+    with pytest.raises(UnavailableError, match=rf"\(pid {stack.supervisor_pid}\).*chopar down"):
+        running_stack(small.home, patience_seconds=1.5)
+    assert "cannot be written" in (small.home / "logs" / "supervisor.log").read_text()
+    assert small.notes()[-1] == "second starts", "it goes on"
+    if text is not None:
+        path.rmdir()
+        path.write_text(text)
+    stopped = stop(small.home)
+    assert stopped is not None
+    assert stopped.supervisor == stack.supervisor
+    assert not stack.supervised
+    assert small.notes()[-2:] == ["second stops", "first stops"]
+    if path.is_dir():
+        path.rmdir()
+
+
+def test_a_deleted_home_does_not_hide_the_stack(small: Small) -> None:
+    stack = small.start()
+    for name in ("stack.json", "supervisor.lock"):
+        (small.home / name).unlink()
+    eventually(lambda: supervisor_of(Home(small.home)) == stack.supervisor)
+    with pytest.raises(ConfigurationError, match=rf"pid {stack.supervisor_pid}"), SupervisorLock(Home(small.home)):
+        pass
+    stop(small.home)
+    assert not stack.supervised
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_does_not_end_the_stack(small: Small) -> None:
+    """Its log on a full disk, and stack.json not writable: it goes on, and starts again what dies."""
+    small.home.mkdir()
+    (small.home / "logs").mkdir()
+    (small.home / "logs" / "supervisor.log").symlink_to("/dev/full")
+    stack = small.start()
+    new = small.home / "stack.json.new"
+    new.symlink_to("/dev/full")
+    second = small.process("second").identity
+    assert second is not None
+    os.kill(second.pid, signal.SIGKILL)
+    eventually(lambda: small.notes().count("second starts") == 2)
+    assert small.process("second").identity == second, "what is written down is old: nothing could be written"
+    assert stack.supervised
+    new.unlink()
+    eventually(lambda: small.stack().ready and small.process("second").restarts == 1)
+
+
+def test_only_what_ran_is_said_to_be_stopped(small: Small) -> None:
+    small.home.mkdir()
+    (small.home / "broken").touch()
+    with pytest.raises(UnavailableError):
+        small.start()
+    stopped = stop(small.home)
+    assert stopped is not None
+    assert [process.name for process in stopped.processes if process.pid is not None] == ["first"]
+
+
+def test_what_is_not_ready_in_time_is_named_with_its_reason(small: Small, tmp_path: Path) -> None:
+    (tmp_path / "small_server.py").write_text(
+        SERVER.replace("200 if self.path", "503 if self.path").replace(
+            "self.end_headers()",
+            'self.end_headers(); self.wfile.write(b\'{"missing": {"law": "no list was activated"}}\')',
+        )
+    )
+    with pytest.raises(UnavailableError, match=r"first \(starting, law: no list was activated\)"):
+        start(small.home, small.plan, small.base, environ=os.environ, deadline_seconds=3)
