@@ -10,7 +10,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -116,7 +116,8 @@ async def connected(
         client = make()
         try:
             async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
-                await client.start()
+                with foreign_cancellation():
+                    await client.start()
             return client
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             if failure is None or not isinstance(error, TimeoutError):
@@ -133,15 +134,28 @@ async def connected(
 
 async def closed(closing: Awaitable[None], settings: KafkaClientSettings) -> None:
     """Disconnect, under a bound, whatever state the client is in."""
-    try:
-        with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
-            async with asyncio.timeout(settings.close_deadline_seconds):
+    with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
+        async with asyncio.timeout(settings.close_deadline_seconds):
+            with foreign_cancellation():
                 await closing
-    except asyncio.CancelledError:
-        # aiokafka lets one out when it cancels a fetch of its own that waits to try again: that is not for us.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+
+
+@contextlib.contextmanager
+def foreign_cancellation() -> Iterator[None]:
+    """Turn a cancellation that aiokafka lets out into a KafkaError, unless it is we who are being cancelled.
+
+    aiokafka cancels fetches and routines of its own, and where it awaits one of these, its caller gets a
+    CancelledError that no `except Exception` catches, and that looks as if somebody wanted the caller to end.
+    Stands inside of `asyncio.timeout`, whose own cancellation is meant for us.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if task is None or task.cancelling() > before:
             raise
+        raise KafkaError("the client cancelled its own work") from error
 
 
 async def _why(bootstrap: str, failure: BaseException | None) -> str:
@@ -179,7 +193,8 @@ async def translated(what: str, deadline_seconds: float) -> AsyncIterator[None]:
     """Bound a call to the broker, and turn aiokafka's errors into ours."""
     try:
         async with asyncio.timeout(deadline_seconds):
-            yield
+            with foreign_cancellation():
+                yield
     except TimeoutError as error:
         raise BrokerUnavailableError(f"{what}: the broker did not answer within {deadline_seconds:.0f} s") from error
     except (KafkaError, OSError) as error:

@@ -16,7 +16,15 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 
-from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
+from chopar.bus.kafka.connection import (
+    KafkaClientSettings,
+    closed,
+    connected,
+    foreign_cancellation,
+    knows,
+    place_of,
+    translated,
+)
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
 
@@ -58,7 +66,8 @@ class KafkaFetcher:
         if self._stopped:
             return {}
         try:
-            return await self._fetch(max_records, timeout_seconds)
+            with foreign_cancellation():
+                return await self._fetch(max_records, timeout_seconds)
         except ConsumerStoppedError:
             return {}
         except KafkaOffsetOutOfRangeError as error:
