@@ -18,13 +18,13 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected
-from chopar.bus.port import Outgoing, Sent, TopicPartition
+from chopar.bus.dead_letter import LARGEST_BYTES
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, foreign_cancellation
+from chopar.bus.port import Outgoing, Sent, TopicPartition, size_bytes
 from chopar.errors import ChoparError, DeliveryError, FencedError, TooLargeError, UnavailableError
 from chopar.topics import DEAD_LETTER_SUFFIX
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-_DEAD_LETTER_EXTRA_BYTES = 65_536  # a dead letter is a record that was taken, and its reason on top
 _UNKNOWN_TOPIC_SECONDS = 2.0  # a topic made a moment ago is known after one metadata refresh
 
 _Results = list[Sent | ChoparError]
@@ -60,20 +60,16 @@ class KafkaProducer:
         """Flush and disconnect; what was not acknowledged in time is dropped."""
         client, self._client = self._client, None
         if client is not None:
-            await closed(_abort(client) if self._broken else client.stop(), self._settings)
+            await closed(_abort(client) if self._broken else _stop(client), self._settings)
 
     async def send(self, records: Sequence[Outgoing]) -> _Results:
         """Send in batches and await every delivery."""
         results: dict[int, Sent | ChoparError] = {}
         try:
             async with asyncio.timeout(self._settings.delivery_deadline_seconds):
-                client = await self._usable()
-                batches = self._build(client, records, range(len(records)), results)
-                await _fly(client, batches)
-                again = self._take(batches, results)
-                if again:
-                    await self._one_by_one(records, again, results)
-        except TimeoutError:
+                with foreign_cancellation():
+                    await self._deliver(records, results)
+        except (TimeoutError, KafkaError):
             self._broken = True
         except UnavailableError as error:
             return [results.get(index, DeliveryError(str(error))) for index in range(len(records))]
@@ -82,6 +78,14 @@ class KafkaProducer:
         late = DeliveryError(f"not acknowledged within {self._settings.delivery_deadline_seconds:.0f} s")
         return [results.get(index, late) for index in range(len(records))]
 
+    async def _deliver(self, records: Sequence[Outgoing], results: dict[int, Sent | ChoparError]) -> None:
+        client = await self._usable()
+        batches = self._build(client, records, range(len(records)), results)
+        await _fly(client, batches)
+        again = self._take(batches, results)
+        if again:
+            await self._one_by_one(records, again, results)
+
     def _make(self) -> AIOKafkaProducer:
         settings = self._settings
         return AIOKafkaProducer(
@@ -89,7 +93,7 @@ class KafkaProducer:
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=settings.max_batch_bytes,
-            max_request_size=settings.max_record_bytes + _DEAD_LETTER_EXTRA_BYTES,
+            max_request_size=max(settings.max_record_bytes, LARGEST_BYTES),
             **settings.common(self._bootstrap, self._name),
         )
 
@@ -117,10 +121,10 @@ class KafkaProducer:
         for index in indices:
             topic, partition, key, value, headers = records[index]
             limit = self._settings.max_record_bytes
-            if value is not None and len(value) + len(headers) * 64 > limit // 2:
-                size = _size(records[index])
+            if len(value or b"") + len(key or b"") + len(headers) * 64 > limit // 2:
+                size = size_bytes(records[index])
                 if topic.endswith(DEAD_LETTER_SUFFIX):
-                    limit += _DEAD_LETTER_EXTRA_BYTES
+                    limit = LARGEST_BYTES
                 if size > limit:
                     results[index] = TooLargeError(f"{size} bytes; {limit} are the most that one record may have")
                     continue
@@ -173,7 +177,7 @@ class KafkaProducer:
             await _fly(client, batches)
             if self._take(batches, results):
                 self._broken = True
-                results[index] = TooLargeError(f"{_size(record)} bytes; topic {record.topic} takes less")
+                results[index] = TooLargeError(f"{size_bytes(record)} bytes; topic {record.topic} takes less")
             elif not isinstance(results[index], Sent | TooLargeError):
                 failed.add(place)
 
@@ -183,12 +187,6 @@ def _append(batch: _Batch, index: int, key: bytes | None, value: bytes | None, h
         return False
     batch.indices.append(index)
     return True
-
-
-def _size(record: Outgoing) -> int:
-    """Close to what Kafka counts for a record alone in its batch."""
-    headers = sum(len(name) + len(value) + 4 for name, value in record.headers)
-    return 80 + len(record.key or b"") + len(record.value or b"") + headers
 
 
 async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
@@ -208,6 +206,7 @@ async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
             if client.client.cluster.partitions_for_topic(batch.place.topic) is None:
                 await _find(client, batch.place.topic, unknown)
             batch.future = await client.send_batch(batch.builder, batch.place.topic, partition=batch.place.partition)
+            batch.future.add_done_callback(_look)  # it may fail when nobody waits for it any longer
         except (KafkaError, AssertionError) as error:
             batch.error = error
     flying = [batch.future for batch in batches if batch.future is not None]
@@ -224,19 +223,33 @@ async def _find(client: AIOKafkaProducer, topic: str, unknown: set[str]) -> None
         raise KafkaError("no such topic") from None
 
 
+def _look(future: asyncio.Future[Any]) -> None:
+    """Look at a failure, for else asyncio complains, much later, about errors that nobody retrieved."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def _stop(client: AIOKafkaProducer) -> None:
+    """Stop aiokafka's producer, its connections too where its own `stop` is broken off half-way."""
+    try:
+        await client.stop()
+    finally:
+        await client.client.close()
+
+
 async def _abort(client: AIOKafkaProducer) -> None:
     """Disconnect without waiting for what may never be acknowledged (aiokafka's own stop would)."""
     sender, accumulator = client._sender, client._message_accumulator
-    with contextlib.suppress(KafkaError):
+    with contextlib.suppress(KafkaError), foreign_cancellation():
         await sender.close()
     left = [batch for batches in accumulator._batches.values() for batch in batches] + [*accumulator._pending_batches]
+    accumulator._pending_batches.update(left)  # where one that waits for its second try looks for itself when it fails
     accumulator.fail_all(KafkaError("the producer was given up"))
-    await client.stop()
-    # Look at every failure, for else asyncio complains, much later, about errors that nobody retrieved.
+    await _stop(client)
     futures = [future for batch in left for future in (batch.future, batch._drain_waiter)]
     for future in [*futures, getattr(client._txn_manager, "_transaction_waiter", None)]:
-        if future is not None and future.done() and not future.cancelled():
-            future.exception()
+        if future is not None and future.done():
+            _look(future)
 
 
 class FencedKafkaProducer:
@@ -271,7 +284,7 @@ class FencedKafkaProducer:
         client = self._client
         if client is None or self._spoiled:
             return [DeliveryError("this writer has failed before; it must be made anew") for _ in records]
-        sizes = [_size(record) for record in records]
+        sizes = [size_bytes(record) for record in records]
         limit = self._settings.max_record_bytes
         if any(size > limit for size in sizes):
             return [
@@ -284,7 +297,8 @@ class FencedKafkaProducer:
             return []
         try:
             async with asyncio.timeout(self._settings.delivery_deadline_seconds):
-                return await self._transaction(client, records)
+                with foreign_cancellation():
+                    return await self._transaction(client, records)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             self._fenced = True
             raise FencedError("a newer incarnation of this writer has started") from error
@@ -305,7 +319,7 @@ class FencedKafkaProducer:
             transactional_id=self._transactional_id,
             transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
             max_batch_size=settings.max_batch_bytes,
-            max_request_size=settings.max_record_bytes + _DEAD_LETTER_EXTRA_BYTES,
+            max_request_size=max(settings.max_record_bytes, LARGEST_BYTES),
             **settings.common(self._bootstrap, self._transactional_id),
         )
 

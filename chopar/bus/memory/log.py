@@ -7,12 +7,11 @@ is not acknowledged. A test can hold back the second step, as a slow replica wou
 import asyncio
 from collections.abc import Callable
 
-from chopar.bus.port import Outgoing, Record, Sent, TopicPartition
+from chopar.bus.port import Outgoing, Record, Sent, TopicPartition, size_bytes
 from chopar.errors import NotFoundError, TooLargeError
 from chopar.topics import TopicLayout
 
 MAX_MESSAGE_BYTES = 1_048_588  # Kafka's own default for max.message.bytes
-_OVERHEAD_BYTES = 80  # of a batch that holds one record; Kafka's limit is one on batches
 
 
 class Signal:
@@ -119,8 +118,7 @@ class Log:
 
     def check_size(self, record: Outgoing) -> TooLargeError | None:
         """Whether a record is larger than its topic takes."""
-        size = _OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
-        size += sum(len(name) + len(value) + 2 for name, value in record.headers)
+        size = size_bytes(record)
         layout = self.layouts.get(record.topic)
         limit = int(layout.settings.get("max.message.bytes", MAX_MESSAGE_BYTES)) if layout else MAX_MESSAGE_BYTES
         return TooLargeError(f"{size} bytes; topic {record.topic} takes {limit}") if size > limit else None
