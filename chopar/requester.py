@@ -13,6 +13,7 @@ for before the demand was sent. The rule of what counts is `chopar.completion`'s
 
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,13 @@ from chopar.avro import SchemaFiles
 from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
 from chopar.completion import Completion, Delivered, Rejected
 from chopar.envelope import Origin, outgoing
-from chopar.errors import ChoparError, RecordError, TooLargeError
+from chopar.errors import (
+    ChoparError,
+    RecordError,
+    SchemaNotYetKnownError,
+    SchemaRegistryUnavailableError,
+    TooLargeError,
+)
 from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7
 from chopar.messages.demand import (
     ActingAs,
@@ -45,6 +52,9 @@ from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, 
 _BATCH = 500
 _LISTEN_SECONDS = 0.5
 _DEFAULT_LIFE = timedelta(days=7)
+_LARGEST_BYTES = 256 * 1024
+"""Of a demand: its resolution and requests repeat parts of it, and each has to fit its topic."""
+
 _CLOCKS_APART = timedelta(minutes=2)
 """How far our clock may run ahead of the broker's, whose time decides."""
 
@@ -183,11 +193,13 @@ class Requester:
         """Send a demand and follow it. When this returns the broker has acknowledged it.
 
         Raises:
-            TooLargeError: more than a record may hold.
+            TooLargeError: more than 256 KiB; nothing was sent.
             DeliveryError: not acknowledged; send the same demand again, it is answered once.
             BrokerUnavailableError: no broker answers.
         """
         value = self._encoder.encode(demand)
+        if len(value) > _LARGEST_BYTES:
+            raise TooLargeError(f"the demand has {len(value)} bytes; {_LARGEST_BYTES} at most")
         key = str(demand.demand_id).encode()
         partition = partition_of(key, PARTITIONS)
         answers = [
@@ -247,10 +259,17 @@ class Exchange:
         self.elapsed_seconds = elapsed_seconds
         """How long ago the demand was handed to the bus."""
         self._clock = clock
-        self._completion = Completion(value)
+        self._completion = Completion(value, demand.expires_at)
         self._reader = reader
         self._decoder = decoder
-        self._early: list[EvidenceProvided] = []
+        self._closed = False
+        self._expired = False
+        self._waiting: list[Record] = []
+        """Records of this demand that were read and not dealt with, in the order in which they came."""
+        self._noted: list[Record] = []
+        """Those of which it was logged that they cannot be read yet."""
+        self._ends: dict[TopicPartition, int] | None = None
+        self._undelivered: deque[Undelivered] = deque()
 
     @property
     def demand_id(self) -> UUID:
@@ -260,7 +279,7 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether every document has its end."""
-        return self._completion.complete
+        return (self._completion.complete or self._expired) and not self._undelivered
 
     async def __aenter__(self) -> Self:
         return self
@@ -271,72 +290,108 @@ class Exchange:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop reading."""
+        """Stop reading; an iteration that is under way ends."""
+        self._closed = True
         await self._reader.stop()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
+        """What arrives, from where an earlier iteration was left.
+
+        Raises:
+            BrokerUnavailableError: no broker answers; nothing is lost, iterate again.
+        """
         key = str(self.demand_id).encode()
-        while not self.complete:
+        while not self._over():
+            async for event in self._settled():
+                yield event
+            await self._expire()
+            while self._undelivered:
+                yield self._undelivered.popleft()
+            if self._over():
+                break
             batch = await self._reader.fetch(_BATCH, _LISTEN_SECONDS)
             for records in batch.values():
-                for record in records:
-                    if record.key == key and record.value is not None:
-                        async for event in self._take(record):
-                            yield event
-            if not batch:
-                undelivered = await self._undelivered()
-                for document in undelivered:
-                    yield document
-                if undelivered:
-                    break
+                self._waiting += [record for record in records if record.key == key and record.value is not None]
         await self.aclose()
 
-    async def _take(self, record: Record) -> AsyncIterator[Event]:
-        try:
-            if record.topic.startswith(DEMAND_RESOLVED.name):
-                resolved = await self._decoder.message(record.value or b"", DemandResolved)
-                if self._completion.resolve(resolved):
-                    yield resolved
-                    for provided in self._early:
-                        async for event in self._answered(provided):
-                            yield event
-            else:
-                provided = await self._decoder.message(record.value or b"", EvidenceProvided)
-                if self._completion.resolved is None:
-                    # The gateway has its answer acknowledged before it asks a holder, but two topics are read here.
-                    self._early.append(provided)
-                else:
-                    async for event in self._answered(provided):
-                        yield event
-        except RecordError as error:
-            _log.warning("answer.unreadable", code=error.code, topic=record.topic, offset=record.offset)
+    def _over(self) -> bool:
+        return self.complete or self._closed
 
-    async def _answered(self, provided: EvidenceProvided) -> AsyncIterator[Event]:
+    async def _settled(self) -> AsyncIterator[Event]:
+        """What the waiting records lead to. One that has no place yet, or cannot be read yet, waits on.
+
+        Resolutions come first: the gateway has its answer acknowledged before it asks a holder, but two topics are read
+        here. Records keep their order within each topic, since the first that counts decides: behind an envelope that
+        cannot be read yet nothing is taken, and behind such a body no other answer to its request.
+        """
+        unread: set[bytes | None] = set()
+        for record in sorted(self._waiting, key=lambda record: not record.topic.startswith(DEMAND_RESOLVED.name)):
+            if None in unread:
+                return
+            event: Event | None = None
+            request: bytes | None = None
+            try:
+                if record.topic.startswith(DEMAND_RESOLVED.name):
+                    event = await self._resolution(record)
+                elif self._completion.resolved is None:
+                    return
+                else:
+                    provided = await self._decoder.message(record.value or b"", EvidenceProvided)
+                    request = provided.request_id
+                    if request in unread:
+                        continue
+                    event = await self._answer(provided, record)
+            except (SchemaNotYetKnownError, SchemaRegistryUnavailableError) as error:
+                unread.add(request)
+                if record not in self._noted:
+                    self._noted.append(record)
+                    _log.warning("answer.waiting", code=error.code, topic=record.topic, offset=record.offset)
+                continue
+            except RecordError as error:
+                _log.warning("answer.unreadable", code=error.code, topic=record.topic, offset=record.offset)
+            self._waiting.remove(record)
+            if event is not None:
+                yield event
+
+    async def _resolution(self, record: Record) -> DemandResolved | None:
+        resolved = await self._decoder.message(record.value or b"", DemandResolved)
+        return resolved if self._completion.resolve(resolved) else None
+
+    async def _answer(self, provided: EvidenceProvided, record: Record) -> Delivered | Rejected | None:
         if not self._completion.knows(provided.request_id):
-            _log.warning("answer.unsolicited", provider=provided.provider)
-            return
-        record, datum = await self._decoder.datum(provided.body)
+            _log.warning("answer.unsolicited", topic=record.topic, offset=record.offset)  # no sender's text in logs
+            return None
+        name, datum = await self._decoder.datum(provided.body)
         unavailable: EvidenceUnavailable | None = None
         evidence: dict[str, Any] | None = datum
-        if record == EvidenceUnavailable.RECORD:
-            unavailable, evidence = EvidenceUnavailable.from_avro(datum), None
-        event = self._completion.answer(provided, evidence, unavailable)
+        if name == EvidenceUnavailable.RECORD:
+            unavailable, evidence = await self._decoder.message(provided.body, EvidenceUnavailable), None
+        event = self._completion.answer(provided, evidence, unavailable, record.timestamp_ms)
         if isinstance(event, Rejected):
-            _log.error("answer.rejected", code=event.code, provider=provided.provider, fields=event.fields)
-        if event is not None:
-            yield event
+            provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
+            _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
+        return event
 
-    async def _undelivered(self) -> list[Undelivered]:
-        """What is still open when nothing more can arrive in time: said after reading to an end asked for after it.
+    async def _expire(self) -> None:
+        """End what is open when nothing more can have come in time.
 
-        Returns:
-            Empty before that; then one for each open document.
+        That is so once everything was read up to ends that were asked for after expiry, and nothing of it waits to be
+        readable. The ends are asked for once: on a busy partition a newer end would always lie ahead.
         """
+        if self._completion.complete or self._expired or self._closed:
+            return
         if self._clock() < self.demand.expires_at + _CLOCKS_APART:
-            return []
-        ends = await self._reader.end_offsets(sorted(self._reader.held()))
-        if any(self._reader.position(partition) < end for partition, end in ends.items()):
-            return []
-        if self._completion.resolved is None:
-            return [Undelivered(document.type, document.about) for document in self.demand.documents]
-        return [Undelivered(document.document_type, document.about) for document in self._completion.open_documents()]
+            return
+        if self._ends is None:
+            self._ends = await self._reader.end_offsets(sorted(self._reader.held()))
+        if any(self._reader.position(partition) < end for partition, end in self._ends.items()):
+            return
+        resolved = self._completion.resolved is not None
+        if any(resolved or record.topic.startswith(DEMAND_RESOLVED.name) for record in self._waiting):
+            return
+        self._expired = True
+        if resolved:
+            ended = [(document.document_type, document.about) for document in self._completion.expire()]
+        else:
+            ended = [(document.type, document.about) for document in self.demand.documents]
+        self._undelivered.extend(Undelivered(document, about) for document, about in ended)

@@ -51,7 +51,8 @@ class DocumentAnswer:
     Attributes:
         outcome: None while there is no answer.
         evidence: what arrived.
-        unavailable: why there is no evidence; `deferred` may still be followed by evidence.
+        unavailable: why there is no evidence; `deferred` may still be followed by evidence. `undelivered` beside
+            evidence: it came late.
         arrived_ms: since the demand was sent; None while something is waited for.
         request_id: by which an answer finds its document.
     """
@@ -204,7 +205,8 @@ def document_exit_code(document: DocumentAnswer, rehearsal: bool) -> ExitCode:
     if document.outcome in _ANSWERED:
         return ExitCode.DONE
     if document.outcome is Outcome.FETCH:
-        return ExitCode.DONE if rehearsal or document.evidence is not None else ExitCode.NO
+        there = document.evidence is not None and document.unavailable is None  # what came late is shown beside a no
+        return ExitCode.DONE if rehearsal or there else ExitCode.NO
     if document.outcome is Outcome.REFUSED and document.code in WRONG_USE_CODES:
         return ExitCode.WRONG_USE
     return ExitCode.NO
@@ -224,8 +226,8 @@ def _with(document: DocumentAnswer, event: Delivered | Undelivered, elapsed_ms: 
     return replace(
         document,
         evidence=event.evidence,
-        unavailable=event.unavailable.code if event.unavailable else None,
+        unavailable=UNDELIVERED if event.late else event.unavailable.code if event.unavailable else None,
         register_coverage=event.unavailable.register_coverage if event.unavailable else None,
-        arrived_ms=elapsed_ms if event.final else None,
-        next_step=ARRIVED if event.final else document.next_step,
+        arrived_ms=elapsed_ms if event.ends else document.arrived_ms,
+        next_step=ARRIVED if event.ends else document.next_step,
     )

@@ -203,6 +203,17 @@ def test_undelivered_ends_what_is_open() -> None:
     assert (answer.status, answer.documents[0].unavailable, answer.exit_code()) == ("answered", "undelivered", 1)
 
 
+def test_what_comes_late_is_shown_and_does_not_count() -> None:
+    asked = resolved(Outcome.FETCH, "ground", 1)
+    late = Delivered(asked, {"has_debt": False}, None, final=True, late=True)
+    answer = Answer(DEMAND_ID, False, ()).after(message(asked), 1.0).after(late, 8.0)
+    assert (answer.status, answer.exit_code()) == ("waiting", 1)
+    answer = answer.after(Undelivered("paper-1", None), 9.0)
+    assert (answer.status, answer.exit_code(), answer.documents[0].arrived_ms) == ("answered", 1, 9.0)
+    assert (answer.documents[0].evidence, answer.documents[0].unavailable) == ({"has_debt": False}, "undelivered")
+    assert answer.documents[0].next_step != "arrived"
+
+
 def test_a_refusal_without_documents_is_shown_for_each_that_was_demanded() -> None:
     asked = unanswered([DemandedDocument(type="paper"), DemandedDocument(type="paper", about="buyer")])
     answer = Answer(DEMAND_ID, False, asked).after(message(refused="unreadable"), 1.0)
