@@ -2,8 +2,9 @@
 
 At-least-once: an offset is committed when all that its record led to is acknowledged. What a record leads to is its
 handler's (`handling.py` calls it); how records travel is the bus's. A failing dependency pauses a partition, a record
-that cannot be handled becomes a dead letter, a delivery without acknowledgement has producer and consumer built anew
-and the rest read again; three times in a row without progress ends the run, and the supervisor starts over.
+that cannot be handled becomes a dead letter, a delivery without acknowledgement has the producer built anew and the
+rest read again, a failing consumer both; three times in a row without progress ends the run, and the supervisor starts
+over. The consumer outlives its producer, because one that joins anew waits until its own former session has expired.
 """
 
 import asyncio
@@ -122,6 +123,7 @@ class ConsumeLoop:
         self._pauses: dict[TopicPartition, _Pause] = {}
         self._callback_error: Exception | None = None
         self._progress = False
+        self._in_a_row = 0
         self._connected = False
         self._producer: Producer
         self._consumer: Consumer
@@ -133,20 +135,13 @@ class ConsumeLoop:
             StopError: the handler or the bus says that the process must not go on.
             UnavailableError: the bus failed three times in a row without progress in between.
         """
-        failed = 0
         while not self._stopping.is_set():
-            self._progress = False
             try:
                 await self._session()
             except UnavailableError as error:
-                failed = 1 if self._progress else failed + 1
-                self._metrics.rebuilt.labels(error.code).inc()
-                _log.warning("bus.rebuilt", group=self._group, code=error.code, reason=str(error), in_a_row=failed)
-                if failed >= self._settings.restarts:
-                    raise
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._delay(failed)):
-                        await self._stopping.wait()
+                if self._in_a_row >= self._settings.restarts:
+                    raise  # of a producer, and counted there
+                await self._failed(error)
 
     def stop(self) -> None:
         """Finish the batch in flight, commit, leave; `run` then returns."""
@@ -171,11 +166,34 @@ class ConsumeLoop:
                 batch = await self._consumer.fetch(self._settings.max_records, self._resume_due())
                 self._raise_callback_error()
                 if batch:
-                    await self._batch(batch)
+                    try:
+                        await self._batch(batch)
+                    except DeliveryError as error:
+                        await self._go_on_after(error)
                     self._raise_callback_error()
         finally:
             self._connected = False
             await self._close()
+
+    async def _failed(self, error: UnavailableError) -> None:
+        """Count a failure of the bus, and wait a little; raises it if it was one too many in a row."""
+        self._in_a_row = 1 if self._progress else self._in_a_row + 1
+        self._progress = False
+        self._metrics.rebuilt.labels(error.code).inc()
+        _log.warning("bus.rebuilt", group=self._group, code=error.code, reason=str(error), in_a_row=self._in_a_row)
+        if self._in_a_row >= self._settings.restarts:
+            raise error
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._delay(self._in_a_row)):
+                await self._stopping.wait()
+
+    async def _go_on_after(self, error: DeliveryError) -> None:
+        """What was not delivered is read again, by the same consumer, and sent by another producer."""
+        self._connected = False
+        await self._failed(error)
+        if not self._stopping.is_set():
+            await self._renew_producer()
+            self._connected = True
 
     async def _close(self) -> None:
         await self._revoked(frozenset(self._epochs))
@@ -355,7 +373,9 @@ class ConsumeLoop:
         for partition, one in left.items():
             if one.verdict is Verdict.RETRY:
                 self._wait(partition, one.record.offset, one.code)
-            elif one.verdict is Verdict.DEAD_LETTER and not undelivered:
+            elif undelivered:
+                self._consumer.seek(partition, one.record.offset)
+            else:
                 refused = True
                 self._stand_still(partition, one)
         if offsets:
@@ -376,7 +396,7 @@ class ConsumeLoop:
             await self._renew_producer()
 
     async def _renew_producer(self) -> None:
-        """After a refused dead letter: an idempotent producer may fail for good once a send of it failed."""
+        """An idempotent producer may fail for good once a send of it failed."""
         await self._producer.stop()
         self._producer = self._bus.producer(self._group)
         await self._producer.start()

@@ -166,7 +166,7 @@ async def test_written_but_unacknowledged_is_sent_again(stage: Stage) -> None:
     assert stage.values("before") == [b"a", b"a"]
 
 
-async def test_a_delivery_that_never_comes_ends_the_run_after_three_lives(stage: Stage) -> None:
+async def test_a_delivery_that_never_comes_ends_the_run_after_three_tries(stage: Stage) -> None:
     await stage.put(b"a")
     stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="before")
     handler = Relay()
@@ -174,7 +174,34 @@ async def test_a_delivery_that_never_comes_ends_the_run_after_three_lives(stage:
         await stage.run(stage.loop(handler), lambda: False)
     assert handler.handled == [b"a"] * 3
     assert stage.committed() == {}
-    assert len(handler.revoked_calls) == len(handler.assigned_calls) == 3
+    assert len(handler.revoked_calls) == len(handler.assigned_calls) == 1
+    assert stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 3
+
+
+async def test_a_delivery_that_fails_costs_a_producer_but_not_the_place_in_the_group(stage: Stage) -> None:
+    """Whoever joins anew waits until its own former session has expired; a broker that comes back is used at once."""
+    await stage.put(b"a", b"b")
+    await stage.put(b"c", partition=1)
+    stage.bus.faults.send = failing(2, SendFault.NOT_WRITTEN, topic="before", partition=0)
+    handler = Relay()
+    loop = stage.loop(handler)
+    producers: list[object] = []
+    make = stage.bus.producer
+    stage.bus.producer = lambda name: producers.append(name) or make(name)  # type: ignore[func-returns-value,method-assign]
+    await stage.run(loop, lambda: stage.committed() == {ORIGIN: 2, TopicPartition("in", 1): 1})
+    assert len(handler.assigned_calls) == 1
+    assert producers == [GROUP, GROUP]
+    assert stage.values("after", 0) == [b"a", b"b"]
+    assert stage.values("after", 1) == [b"c"]
+
+
+async def test_a_stop_while_a_broker_is_away_is_heeded(stage: Stage) -> None:
+    await stage.put(b"a")
+    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="before")
+    slow = ConsumeSettings(fetch_timeout_seconds=0.01, retry_first_seconds=60, retry_most_seconds=60)
+    loop = stage.loop(Relay(), slow)
+    await stage.run(loop, lambda: stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 1)
+    assert stage.committed() == {}
 
 
 async def test_progress_in_between_starts_the_count_anew(stage: Stage) -> None:

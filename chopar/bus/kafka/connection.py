@@ -48,6 +48,9 @@ class KafkaClientSettings:
     delivery_deadline_seconds: float = 12.0
     """How long one `send` waits for its acknowledgements: idempotent sends never expire by themselves."""
 
+    commit_deadline_seconds: float = 30.0
+    """How long a commit is tried: it goes through once a broker is back, and given up it costs the group's session."""
+
     close_deadline_seconds: float = 5.0
     session_timeout_seconds: float = 6.0
     heartbeat_seconds: float = 1.0

@@ -262,7 +262,7 @@ class KafkaConsumer(KafkaFetcher):
         """Store the next offsets to read, of partitions that are held."""
         held = {place_of(place): offset for place, offset in offsets.items() if place in self._held}
         if held:
-            async with translated("committing", self._settings.delivery_deadline_seconds):
+            async with translated("committing", self._settings.commit_deadline_seconds):
                 await self._open().commit(held)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
