@@ -112,12 +112,15 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def busy(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Other demands' answers on the same partition, so that no fetch finds nothing."""
+        """Other demands' answers on the same partition, more in each turn than one fetch takes."""
+        place = partition_of(key_of(exchange), PARTITIONS)
+        other = Outgoing(f"evidence.provided.{HET}", place, b"another demand", b"x")
 
         async def send() -> None:
             while True:
-                await self.put(exchange, "evidence.provided", b"x", key=b"another demand")
+                await self.producer.send([other] * 600)
 
+        await self.producer.send([other] * 600)
         task = asyncio.create_task(send())
         try:
             yield
