@@ -18,6 +18,7 @@
         SchemaRegistryUnavailableError  schema_registry_unavailable
         SchemaNotYetKnownError        schema_not_yet_known    (asked again for a while, then UnknownSchemaError)
         RegisterUnavailableError      register_unavailable
+        StoreUnavailableError         store_unavailable       (what this process keeps on disk cannot be written)
         DeliveryError                 delivery_failed         (the broker did not acknowledge)
         LawIncompleteError            law_incomplete          (a list version, secret or rules number is not here yet)
         LawNotReadError               law_not_read            (what holds at a record's time is not known yet)
@@ -25,6 +26,7 @@
         OffsetOutOfRangeError         offset_out_of_range     (records were deleted before they were read)
         TopicLayoutError              topic_layout            (partitions or settings are not those of topics.py)
         FencedError                   fenced                  (another process has taken over as the one writer)
+        FirstRecordsLostError         first_records_lost      (what decides on repetitions may have left the log)
         LawUnreadableError            law_unreadable          (an activation or a list cannot be understood)
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
       NotFoundError                 what was asked for by name does not exist
@@ -145,6 +147,12 @@ class RegisterUnavailableError(UnavailableError):
     code = "register_unavailable"
 
 
+class StoreUnavailableError(UnavailableError):
+    """A file that this process keeps for itself cannot be read or written: a full disk, a lock."""
+
+    code = "store_unavailable"
+
+
 class DeliveryError(UnavailableError):
     """The broker did not acknowledge what was sent."""
 
@@ -185,6 +193,12 @@ class FencedError(StopError):
     """A newer incarnation of this writer has started; this one must not write any more."""
 
     code = "fenced"
+
+
+class FirstRecordsLostError(StopError):
+    """What tells a repeated demand from a new one is neither on disk nor in the log any more."""
+
+    code = "first_records_lost"
 
 
 class LawUnreadableError(StopError):

@@ -112,7 +112,7 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     law = LawReader(
         bus, SchemaFiles.shipped(), home=settings.home, lists_folder=settings.lists_folder, instance=instance
     )
-    handler = GatewayHandler(bus, law, metrics)
+    handler = GatewayHandler(bus, law, metrics, settings.home / "first_records")
     topics = [DEMAND_SUBMITTED.of(agency) for agency in connected(ListVersion.load(LISTS))]
     loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics))
 

@@ -5,6 +5,7 @@ The table of first records decides what is a repetition; `gateway.answer` makes 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -16,10 +17,8 @@ from chopar.identifiers import AgencyId
 from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
 from gateway.law_reader import LawReader
+from gateway.rebuild import rebuild
 from gateway.store import FirstRecords, demand_id_of, out_of_time
-
-_BATCH = 2000
-_LISTEN_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -31,12 +30,13 @@ class GatewayHandler:
         bus: read when a partition is assigned, to rebuild the table of first records.
         law: what holds at a broker time.
         metrics: where its figures are kept.
+        folder: where the table of first records lies; in memory if there is none.
     """
 
-    def __init__(self, bus: Bus, law: LawReader, metrics: CollectorRegistry) -> None:
+    def __init__(self, bus: Bus, law: LawReader, metrics: CollectorRegistry, folder: Path | None = None) -> None:
         self._bus = bus
         self._law = law
-        self._first = FirstRecords()
+        self._first = FirstRecords(folder)
         self._requesters: dict[str, AgencyId] = {}
         self.rebuilding = 0
         self._answered = Counter(
@@ -46,29 +46,20 @@ class GatewayHandler:
         ids.set_function(lambda: sum(self._first.sizes().values()))
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
-        """Rebuild the table for these partitions, from the beginning of the log up to where each is to be read from."""
-        for partition in partitions:
-            self._first.open(partition)
-        if not any(partitions.values()):
-            return
+        """Bring the table up to where each partition is read from: by its file, and by the log where that lacks.
+
+        Raises:
+            FirstRecordsLostError: there is no table, and what it should hold may have left the log.
+        """
         self.rebuilding += 1
-        reader = self._bus.reader({partition: None for partition, offset in partitions.items() if offset > 0})
         try:
-            await reader.start()
-            waiting = {p for p in reader.held() if reader.position(p) < partitions[p]}
-            while waiting:
-                for partition, records in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).items():
-                    for record in records:
-                        if record.offset < partitions[partition]:
-                            self._first.fold(record)
-                waiting = {p for p in waiting if reader.position(p) < partitions[p]}
+            read = await rebuild(self._bus, self._first, partitions)
         finally:
             self.rebuilding -= 1
-            await reader.stop()
-        _log.info("first_records.rebuilt", partitions=len(partitions), ids=sum(self._first.sizes().values()))
+        _log.info("first_records.ready", partitions=len(partitions), read=read, ids=sum(self._first.sizes().values()))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Forget the table of partitions that another gateway may get."""
+        """Let go of the table of partitions that another gateway may get."""
         self._first.close(partitions)
 
     async def ready_for(self, records: Sequence[Record]) -> None:
@@ -77,6 +68,7 @@ class GatewayHandler:
         Raises:
             UnavailableError: it is not, or something that holds is not on this machine; the batch is read again.
         """
+        self._first.write()
         await self._law.known_at(max(record.timestamp_ms for record in records))
         for record in records:
             self._law.standing_at(record.timestamp_ms)
@@ -99,7 +91,7 @@ class GatewayHandler:
         refused = out_of_time(demand_id, record.timestamp_ms)
         offset, timestamp_ms = record.offset, record.timestamp_ms
         if refused is None:
-            first = self._first.fold(record)  # it has been: this finds what stands there
+            first = self._first.first(record)
             if first is not None and first.offset != record.offset:
                 if first.digest == hashlib.sha256(record.value).digest():
                     offset, timestamp_ms = first.offset, first.timestamp_ms

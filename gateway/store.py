@@ -1,15 +1,21 @@
-"""What the gateway has seen: the first record of every demand id, folded from the log in order.
+"""What the gateway has seen: the first record of every demand id, folded from the log in order, kept on disk.
 
-The table is a cache of the log. It is rebuilt by keys and digests alone when a partition is assigned, complete up to
-the committed offset before the next record is taken, and forgotten when the partition is revoked.
+The table is a cache of the log: one SQLite file for each partition that has records, its next offset in the same
+transaction. It decides only what is a repetition, never what is answered, and everything in it can be read from the log
+again; so a file that is missing, damaged or of another log is thrown away, and what was not written before a crash is
+folded again. Memory stays flat: SQLite's page cache is all that is held.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
 from chopar.bus.port import Record, TopicPartition
+from chopar.errors import StoreUnavailableError
 from chopar.identifiers import parse_demand_id, uuid7_milliseconds
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -18,6 +24,13 @@ OLDEST_MS = 30 * DAY_MS
 AHEAD_MS = 2 * 60 * 1000
 """How far an asker's clock may run ahead of the broker's."""
 
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS first (
+    id BLOB PRIMARY KEY, place INTEGER NOT NULL, timestamp_ms INTEGER NOT NULL, digest BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reached (one INTEGER PRIMARY KEY CHECK (one = 1), next INTEGER NOT NULL, last BLOB NOT NULL);
+"""
+
 
 class First(NamedTuple):
     """The first record of a demand id in its partition."""
@@ -25,6 +38,13 @@ class First(NamedTuple):
     offset: int
     timestamp_ms: int
     digest: bytes
+
+
+class Reached(NamedTuple):
+    """How far a part was folded: the next offset, and the digest of the record before it."""
+
+    next_offset: int
+    last_digest: bytes
 
 
 def demand_id_of(record: Record) -> UUID | None:
@@ -42,20 +62,159 @@ def out_of_time(demand_id: UUID, timestamp_ms: int) -> str | None:
     return "clock" if age_ms < -AHEAD_MS else None
 
 
+def record_digest(record: Record) -> bytes:
+    """Tells one log's record from another's at the same place."""
+    digest = hashlib.sha256(str(record.timestamp_ms).encode())
+    for part in (record.key, record.value):
+        digest.update(b"-" if part is None else len(part).to_bytes(5, "big") + part)
+    return digest.digest()
+
+
+class _Part:
+    """One partition's file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._last: Record | None = None
+        self._opened: sqlite3.Connection | None = None
+        self.size = 0
+        if path is not None and path.exists():
+            self.size = int(self._database.execute("SELECT count(*) FROM first").fetchone()[0])
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        """Opened when it is first needed: most partitions of most agencies never have a record."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is None:
+            return self._prepared(sqlite3.connect(":memory:", isolation_level=None))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
+        except sqlite3.DatabaseError:
+            _remove(self._path)  # damaged: the log has it all
+            return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
+
+    @staticmethod
+    def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+        try:
+            # Not durable by every commit, but never torn: what is lost is folded again.
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute("PRAGMA cache_size=-512")  # of each partition: a gateway holds hundreds
+            database.executescript(_SCHEMA)
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
+        return database
+
+    def reached(self) -> Reached | None:
+        if self._opened is None and (self._path is None or not self._path.exists()):
+            return None
+        row = self._database.execute("SELECT next, last FROM reached").fetchone()
+        return Reached(*row) if row else None
+
+    def fold(self, record: Record, demand_id: UUID | None) -> First | None:
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+        self._last = record
+        if demand_id is None or record.value is None:
+            return None
+        first = First(record.offset, record.timestamp_ms, hashlib.sha256(record.value).digest())
+        done = self._database.execute("INSERT OR IGNORE INTO first VALUES (?, ?, ?, ?)", (demand_id.bytes, *first))
+        if not done.rowcount:
+            return self.first(demand_id)
+        self.size += 1
+        return first
+
+    def first(self, demand_id: UUID) -> First | None:
+        if self._opened is None and not self.size:
+            return None
+        found = self._database.execute(
+            "SELECT place, timestamp_ms, digest FROM first WHERE id = ?", (demand_id.bytes,)
+        ).fetchone()
+        return First(*found) if found else None
+
+    def write(self) -> None:
+        if self._last is not None:
+            reached = self.reached()
+            if reached is None or self._last.offset >= reached.next_offset:
+                row = (self._last.offset + 1, record_digest(self._last))
+                self._database.execute("INSERT OR REPLACE INTO reached VALUES (1, ?, ?)", row)
+            self._last = None
+        if self._opened is not None and self._opened.in_transaction:
+            self._opened.execute("COMMIT")
+
+    def forget(self, offset: int, timestamp_ms: int) -> int:
+        """Drop what lies before the log's first record: ids no younger than that record's time and two minutes."""
+        self.write()
+        youngest = ((timestamp_ms + AHEAD_MS + 1) << 80).to_bytes(16, "big")
+        gone = self._database.execute("DELETE FROM first WHERE id < ? AND place < ?", (youngest, offset)).rowcount
+        self.size -= gone
+        return gone
+
+    def clear(self) -> None:
+        self._last = None
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+        self._database.execute("DELETE FROM first")
+        self._database.execute("DELETE FROM reached")
+        self.size = 0
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            self.write()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _available() -> Iterator[None]:
+    """A disk that is full, or a file that somebody holds, is waited for; it makes no record a bad one."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnavailableError(f"the table of first records: {error}") from error
+
+
 class FirstRecords:
-    """The table, one part for each partition held."""
+    """The table, one part for each partition held.
 
-    def __init__(self) -> None:
-        self._parts: dict[TopicPartition, dict[UUID, First]] = {}
+    Args:
+        folder: where its files lie; None: in memory.
+    """
 
-    def open(self, partition: TopicPartition) -> None:
-        """Begin a partition's part, empty."""
-        self._parts[partition] = {}
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._parts: dict[TopicPartition, _Part] = {}
+
+    def open(self, partition: TopicPartition) -> Reached | None:
+        """Begin a partition's part, and say how far it was folded; None if it is empty."""
+        if partition in self._parts:
+            self._parts.pop(partition).close()
+        path = self._folder / f"{partition.topic}-{partition.partition}.sqlite3" if self._folder else None
+        part = self._parts[partition] = _Part(path)
+        return part.reached()
+
+    def clear(self, partition: TopicPartition) -> None:
+        """Forget a part: it is of another log, or cannot be checked."""
+        self._parts[partition].clear()
 
     def close(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget the parts of partitions that are no longer held."""
+        """Let go of the parts of partitions that are no longer held; their files stay for the next time."""
         for partition in partitions:
-            self._parts.pop(partition, None)
+            part = self._parts.pop(partition, None)
+            if part is not None:
+                part.close()
 
     def fold(self, record: Record) -> First | None:
         """Take the next record of its partition in order and give the first of its id.
@@ -64,15 +223,34 @@ class FirstRecords:
             None where a record is not folded: no value, no canonical key, or an id out of time.
         """
         demand_id = demand_id_of(record)
-        if demand_id is None or record.value is None or out_of_time(demand_id, record.timestamp_ms):
-            return None
-        part = self._parts[record.topic_partition]
-        first = part.get(demand_id)
-        if first is None:
-            digest = hashlib.sha256(record.value).digest()
-            first = part[demand_id] = First(record.offset, record.timestamp_ms, digest)
-        return first
+        if demand_id is not None and out_of_time(demand_id, record.timestamp_ms):
+            demand_id = None
+        with _available():
+            return self._parts[record.topic_partition].fold(record, demand_id)
+
+    def first(self, record: Record) -> First | None:
+        """The first record of a record's id, if it was folded."""
+        demand_id = demand_id_of(record)
+        with _available():
+            return self._parts[record.topic_partition].first(demand_id) if demand_id is not None else None
+
+    def write(self) -> None:
+        """Keep what was folded so far."""
+        with _available():
+            for part in self._parts.values():
+                part.write()
+
+    def forget_before(self, partition: TopicPartition, offset: int, timestamp_ms: int) -> int:
+        """Drop the entries whose records have left the log; gives how many.
+
+        Args:
+            partition: whose log.
+            offset: its first offset now.
+            timestamp_ms: the broker time of that record.
+        """
+        with _available():
+            return self._parts[partition].forget(offset, timestamp_ms)
 
     def sizes(self) -> Mapping[TopicPartition, int]:
         """How many ids each part holds."""
-        return {partition: len(part) for partition, part in self._parts.items()}
+        return {partition: part.size for partition, part in self._parts.items()}

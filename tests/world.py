@@ -87,7 +87,7 @@ class World:
     def start_gateway(self, name: str = "gateway") -> None:
         """Start a gateway, in the one group of all."""
         law = LawReader(self.bus, self.files, home=self.home, lists_folder=self.home / "lists", instance=name)
-        handler = GatewayHandler(self.bus, law, CollectorRegistry())
+        handler = GatewayHandler(self.bus, law, CollectorRegistry(), self.home / name)
         topics = [DEMAND_SUBMITTED.of(agency) for agency in AGENCIES]
         self._start(name, ConsumeLoop(self.bus, "gateway", topics, handler, settings=FAST), law.follow(), law.mark())
 
