@@ -5,19 +5,23 @@ BIN := $(VENV)/bin
 CODE := chopar gateway services tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean install format lint types imports lists schemas test check lock docs
+.PHONY: help up down clean install format lint types imports lists schemas test check lock docs python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# By `python -m`: the script `chopar` names the folder it was installed in, and a checkout may be moved.
+CHOPAR := $(BIN)/python -m chopar.cli
+INSTALLED = [ -e $(VENV)/.run ] || [ -e $(VENV)/.dev ]
+
 up: $(VENV)/.run ## start Kafka, schema registry, gateway and services here; send two example demands
-	@$(BIN)/chopar up
+	@$(CHOPAR) up
 
 down: ## stop what `make up` started
-	@if [ -x $(BIN)/chopar ]; then $(BIN)/chopar down; else echo "nothing was installed here, so nothing runs"; fi
+	@if $(INSTALLED); then $(CHOPAR) down; else echo "nothing was installed here, so nothing runs"; fi
 
 clean: ## stop it and remove everything that was made here: state, virtual environment, caches
-	@if [ -x $(BIN)/chopar ]; then $(BIN)/chopar down || true; fi
+	@if $(INSTALLED); then $(CHOPAR) down || true; fi
 	rm -rf .chopar $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -59,26 +63,43 @@ lock: ## resolve both locks anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Chopar needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make up PYTHON=python3.12"; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu run 'apt install python3-venv'"; exit 2; }
-	@echo "making $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
-
-# uv installs the same lock in a fifth of the time; where it is absent pip does.
-define install_lock
-	@echo "installing $(1) ..."
-	@if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
-	  else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+# One at a time: a second `make` waits here and then finds everything made. Python holds the lock (on this file), since
+# flock(1) is not on every system.
+LOCKER = $(firstword $(wildcard $(BIN)/python) $(PYTHON))
+define one_at_a_time
+"$(LOCKER)" -c 'import fcntl, subprocess, sys; lock = open("Makefile"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))' \
+  sh -ec
 endef
 
-$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+# What is there by the time the lock is ours is left alone; a virtual environment that was cut short is made again.
+# uv installs the same lock in a fifth of the time; where it is absent pip does.
+define install_lock
+	@$(one_at_a_time) ' \
+	  if [ $@ -nt $(1) ] && [ $@ -nt pyproject.toml ]; then exit 0; fi; \
+	  if ! $(BIN)/python -c "import pip, sys; sys.exit(sys.prefix == sys.base_prefix)" 2>/dev/null; then \
+	    echo "making $(VENV) ..."; rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); \
+	  fi; \
+	  echo "installing $(1) ..."; \
+	  if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
+	  else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  touch $@ $(2)'
+endef
+
+$(VENV)/.run: requirements.lock pyproject.toml | python
 	$(call install_lock,requirements.lock)
 
-$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
-	$(call install_lock,requirements-dev.lock)
-	@touch $(VENV)/.run
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | python
+	$(call install_lock,requirements-dev.lock,$(VENV)/.run)
+
+# Asked only of who is to make a virtual environment.
+python:
+	@if $(INSTALLED); then exit 0; fi; \
+	command -v "$(PYTHON)" >/dev/null 2>&1 || \
+	  { echo "There is no program $(PYTHON). Chopar needs Python 3.11 or newer; try: make up PYTHON=python3.12"; exit 2; }; \
+	version=$$("$(PYTHON)" --version 2>/dev/null) || \
+	  { echo "$(PYTHON) does not run as a Python. Chopar needs 3.11 or newer; try: make up PYTHON=python3.12"; exit 2; }; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Chopar needs Python 3.11 or newer; $(PYTHON) is $$version. Try: make up PYTHON=python3.12"; exit 2; }; \
+	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu run 'apt install python3-venv'"; exit 2; }

@@ -159,7 +159,7 @@ class Member:
             if ready:
                 self.came_up.set()
                 self.status.failures = 0
-            wait = 5.0 if ready else min(wait * 1.2, 1.0)  # asked often while others wait for it, then now and then
+            wait = 5.0 if ready else min(wait * 1.2, 0.25)  # asked often while others wait for it, then now and then
             await asyncio.sleep(wait)
 
     async def _is_ready(self) -> bool:

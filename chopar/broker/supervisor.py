@@ -133,7 +133,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             with contextlib.suppress(ChoparError, OSError):  # a disk that is full or a folder that is not ours now
-                if not self._home.folder.is_dir():
+                if self._lock.deleted:  # the whole folder, maybe: then nobody could stop what runs
                     self._home.make()
                 self._lock.keep()
             if self._written is None or mark_of(self._home.stack_file) != self._written:

@@ -56,6 +56,11 @@ class SupervisorLock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, json.dumps({"pid": me.pid, "started": me.started}).encode() + b"\n", 0)
 
+    @property
+    def deleted(self) -> bool:
+        """Whether the file that we hold is nowhere any more; one that was moved with its folder is still somewhere."""
+        return os.fstat(self._descriptor).st_nlink == 0
+
     def keep(self) -> None:
         """Take it anew if its file was deleted or written over, so that nobody else takes us for gone.
 

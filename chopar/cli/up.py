@@ -237,11 +237,28 @@ def program() -> str:
     """How this program is called from here: by its name if it is on the path, else by its place."""
     import shutil
 
-    here = Path(sys.argv[0])
+    python = Path(sys.executable)
+    script = python.with_name("chopar")
     found = shutil.which("chopar")
-    if here.name != "chopar" or (found and Path(found).resolve() == here.resolve()):
+    if found and Path(found).resolve() == script.resolve():
         return "chopar"
+    if not _names_its_folder(script):
+        return f"{_from_here(python)} -m chopar.cli"
+    return _from_here(script)
+
+
+def _names_its_folder(script: Path) -> bool:
+    """Whether a console script can run: its first line names the Python beside it, unless its folder was moved."""
     try:
-        return str(here.resolve().relative_to(Path.cwd()))
+        with script.open("rb") as file:
+            return str(script.parent).encode() in file.read(1024)
+    except OSError:
+        return False
+
+
+def _from_here(path: Path) -> str:
+    """A path as it is typed from the current folder; links are not followed, for Python's own is one."""
+    try:
+        return str(path.relative_to(Path.cwd()))
     except ValueError:
-        return str(here)
+        return str(path)

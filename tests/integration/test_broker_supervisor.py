@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -378,13 +379,25 @@ def test_a_stack_that_only_its_supervisor_knows_is_stopped(small: Small, text: s
 
 def test_a_deleted_home_does_not_hide_the_stack(small: Small) -> None:
     stack = small.start()
-    for name in ("stack.json", "supervisor.lock"):
-        (small.home / name).unlink()
+    shutil.rmtree(small.home)
     eventually(lambda: supervisor_of(Home(small.home)) == stack.supervisor)
     with pytest.raises(ConfigurationError, match=rf"pid {stack.supervisor_pid}"), SupervisorLock(Home(small.home)):
         pass
     stop(small.home)
     assert not stack.supervised
+
+
+def test_a_moved_home_is_stopped_from_its_new_place(small: Small) -> None:
+    stack = small.start()
+    old, small.home = small.home, small.home.with_name("moved")
+    old.rename(small.home)
+    log = small.home / "logs" / "supervisor.log"
+    eventually(lambda: "cannot be written" in log.read_text())
+    assert running_stack(small.home) == stack
+    stop(small.home)
+    assert not stack.supervised
+    assert read_stack(small.home) is None
+    assert not old.exists(), "nothing is left at the old place"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

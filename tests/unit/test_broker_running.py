@@ -1,0 +1,70 @@
+"""What the command line says of a stack: who keeps it running, how far a download is, what stopped."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from chopar.broker.processes import identity_of
+from chopar.broker.running_stack import running_stack
+from chopar.broker.stack import Home, Stack, write_stack
+from chopar.broker.supervisor_lock import SupervisorLock, supervisor_of
+from chopar.cli.doctor_stack import supervisor
+from chopar.cli.main import main
+from chopar.cli.up import Progress
+from chopar.errors import ConfigurationError, UnavailableError
+
+
+def stack_of(pid: int, started: str) -> Stack:
+    return Stack(pid, started, "2026-01-15T10:00:00Z", plan="plan", digest="d", port_base=18080)
+
+
+def test_doctor_looks_whether_the_supervisor_lives(tmp_path: Path) -> None:
+    me = identity_of(os.getpid())
+    assert me is not None
+    assert supervisor(tmp_path) == []
+    write_stack(tmp_path, stack_of(me.pid, me.started))
+    assert [check.state for check in supervisor(tmp_path)] == ["ok"]
+    write_stack(tmp_path, stack_of(me.pid, "another"))
+    (check,) = supervisor(tmp_path)
+    assert (check.name, check.state) == ("supervisor", "fail")
+    assert "chopar up" in check.next
+    out, err = io.StringIO(), io.StringIO()
+    code = main(["doctor", "--format", "json"], environ={"CHOPAR_HOME": str(tmp_path)}, out=out, err=err)
+    assert code == 1
+    assert "supervisor" in {check["name"] for check in json.loads(out.getvalue())["checks"] if check["state"] == "fail"}
+    assert "supervisor" in err.getvalue()
+
+
+def test_the_lock_says_whose_it_is_while_it_is_held(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert supervisor_of(home) is None
+    with SupervisorLock(home):
+        assert supervisor_of(home) == identity_of(os.getpid())
+        with pytest.raises(ConfigurationError, match=rf"Another supervisor .*pid {os.getpid()}.*chopar down"):
+            SupervisorLock(home).__enter__()
+        with pytest.raises(UnavailableError, match=rf"pid {os.getpid()}"):
+            running_stack(tmp_path, patience_seconds=0)
+    with SupervisorLock(home):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": "x", "started": "1"}', '{"pid": 1, "started": "never"}'])
+def test_a_lock_that_says_nothing_names_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "supervisor.lock").write_text(text)
+    assert supervisor_of(Home(tmp_path)) is None
+    assert running_stack(tmp_path) is None
+
+
+def test_a_download_is_a_line_for_every_tenth() -> None:
+    said: list[str] = []
+    progress = Progress(said.append, 10)
+    for megabyte in range(47):
+        progress("jars", megabyte * 1_000_000, 46_000_000)
+    assert 10 <= len(said) <= 11
+    assert said[-1] == "fetching Kafka's jars: 46 of 46 MB"
+    progress("processes", 1, 2)
+    progress("processes", 2, 2)
+    assert said[-2:] == ["starting: 1 of 2 are ready", "starting: 2 of 2 are ready"]
