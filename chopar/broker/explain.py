@@ -34,11 +34,20 @@ def what_is_missing(process: ProcessStatus) -> str:
 
 
 def last_words(process: ProcessStatus) -> str:
-    """Say how a process ended, and with which last lines of its log."""
+    """Say how a process ended, and why: the reason that our own processes log when they stop, else the last lines."""
     how = process.problem or ("ended" if process.exit is None else f"ended with {process.exit}")
     lines: list[str] = []
     with contextlib.suppress(OSError), open(process.log, "rb") as file:
         file.seek(max(0, file.seek(0, 2) - 8192))
         lines = file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
-    words = "".join(f"\n  | {line}" for line in lines)
+    reason = _reason(lines[-1]) if lines else ""
+    words = "".join(f"\n  | {line}" for line in ([reason] if reason else lines))
     return f"{process.name} does not come up: {how}, {process.restarts} restarts. Its log is {process.log}{words}"
+
+
+def _reason(line: str) -> str:
+    """What stands as "reason" in a line of our own log; empty if it is none."""
+    try:
+        return str(json.loads(line)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from chopar.broker.explain import last_words
 from chopar.broker.processes import identity_of
 from chopar.broker.running_stack import running_stack
-from chopar.broker.stack import Home, Stack, write_stack
+from chopar.broker.stack import Home, ProcessStatus, Stack, write_stack
 from chopar.broker.supervisor_lock import SupervisorLock, supervisor_of
 from chopar.cli.doctor_stack import supervisor
 from chopar.cli.main import main
@@ -68,3 +69,14 @@ def test_a_download_is_a_line_for_every_tenth() -> None:
     progress("processes", 1, 2)
     progress("processes", 2, 2)
     assert said[-2:] == ["starting: 1 of 2 are ready", "starting: 2 of 2 are ready"]
+
+
+def test_the_reason_of_a_process_that_stopped_is_said_alone(tmp_path: Path) -> None:
+    log = tmp_path / "apply-topics.log"
+    process = ProcessStatus("apply-topics", "task", str(log), "d", 8.0, state="failed", exit=1, restarts=2)
+    line = json.dumps({"event": "process.stopped", "reason": "topic a: retention.ms is 1. Alter the topic by hand"})
+    log.write_text(f"of an earlier run\n{line}\n{line}\n")
+    head = f"apply-topics does not come up: ended with 1, 2 restarts. Its log is {log}"
+    assert last_words(process) == f"{head}\n  | topic a: retention.ms is 1. Alter the topic by hand"
+    log.write_text("Traceback\nOSError: no\n")
+    assert last_words(process) == f"{head}\n  | Traceback\n  | OSError: no"
