@@ -84,12 +84,12 @@ class World:
         }
         return await activate(self.bus, self.registry, self.files, lists=lists, **{**fields, **activation})
 
-    def start_gateway(self, name: str = "gateway") -> None:
-        """Start a gateway, in the one group of all."""
+    def start_gateway(self, name: str = "gateway", *, group: str = "gateway", settings: ConsumeSettings = FAST) -> None:
+        """Start a gateway, in the one group of all unless told otherwise."""
         law = LawReader(self.bus, self.files, home=self.home, lists_folder=self.home / "lists", instance=name)
         handler = GatewayHandler(self.bus, law, CollectorRegistry(), self.home / name)
         topics = [DEMAND_SUBMITTED.of(agency) for agency in AGENCIES]
-        self._start(name, ConsumeLoop(self.bus, "gateway", topics, handler, settings=FAST), law.follow(), law.mark())
+        self._start(name, ConsumeLoop(self.bus, group, topics, handler, settings=settings), law.follow(), law.mark())
 
     async def start_provider(
         self, provider: Provider, register: Any, evidence: Iterable[type[Evidence]], name: str | None = None
@@ -139,6 +139,11 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def running(self) -> frozenset[str]:
+        """The names of those that run."""
+        return frozenset(self._tasks)
 
     async def close(self) -> None:
         """End all."""
