@@ -122,7 +122,10 @@ def test_a_demand_survives_the_way_there_and_back() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(min_size=1, max_size=40), st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=16))
+@given(
+    st.text(min_size=1, max_size=40),
+    st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=16),
+)
 def test_any_text_survives(case: str, parameters: dict[str, str]) -> None:
     sent = demand(case_id=case, documents=({"type": "a", "parameters": parameters},))
     schema = FILES.parsed(Demand.RECORD)
