@@ -23,7 +23,7 @@ from chopar.observe import serve
 from chopar.process import parser, run
 from chopar.schema_registry import HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
-from gateway.activation import activate
+from gateway.activation import LEAD_SECONDS, activate
 from gateway.handlers import GatewayHandler
 from gateway.http import gateway_app
 from gateway.law_reader import LawReader
@@ -168,7 +168,9 @@ if __name__ == "__main__":
     options.add_argument("--activate", action="store_true", help="bring the lists of a folder into force, and exit")
     options.add_argument("--lists", type=Path, default=LISTS, help="folder of the lists (TOML)")
     options.add_argument("--fetch-mode", choices=[mode.value for mode in FetchMode], default=FetchMode.VERIFIED.value)
-    options.add_argument("--lead-seconds", type=int, default=60, help="of the first activation; it binds later ones")
+    options.add_argument(
+        "--lead-seconds", type=int, default=LEAD_SECONDS, help="of the first activation; it binds later ones"
+    )
     options.add_argument("--secret-version", type=int, default=1)
     options.add_argument("--by", default="operator", help="who activates, as the record says it")
     options.add_argument("--leave-others", action="store_true", help="if somebody else activated last, change nothing")

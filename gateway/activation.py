@@ -22,6 +22,9 @@ from gateway.law import Law, activation_key
 from gateway.law_reader import PARTITION, read_activation
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
 
+LEAD_SECONDS = 60
+"""Of the first activation, unless told otherwise; it binds all later ones."""
+
 _LEADS_AHEAD = 1.5
 """How many leads ahead a later activation takes effect: one is due, half a one is left for the broker to take it."""
 
@@ -63,6 +66,7 @@ async def activate(
     secret_version: int,
     activated_by: str,
     clock: Callable[[], datetime],
+    at: datetime | None = None,
     leave_others: bool = False,
 ) -> Activated:
     """Bring the lists of a folder into force.
@@ -74,10 +78,12 @@ async def activate(
         fetch_mode: which access grounds are opened.
         lead_seconds: of the first activation; later ones are bound by that one's.
         clock: aware UTC time; chooses only from when it holds.
+        at: from when it is to hold; as soon as it can if left out. The first activation holds at once, whatever it says.
         leave_others: whether a newest activation that is somebody else's stays as it is.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
+        ConfigurationError: `at` is too soon to count, or the secret is not the one that was activated.
         UnavailableError: broker or schema registry do not answer, or a schema is not registered.
     """
     records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
@@ -92,7 +98,7 @@ async def activate(
     law = await read_law(bus, files)
     newest = law.newest()
     check = _secret_check(law, home, secret_version)
-    effective_at = clock() + timedelta(milliseconds=law.lead_ms * _LEADS_AHEAD) if newest else clock()
+    effective_at = _effective_at(law, at, clock())
     message = ListActivated(
         list_digest=digest,
         fetch_mode=fetch_mode,
@@ -118,6 +124,22 @@ async def activate(
     if isinstance(sent, ChoparError):
         raise sent
     return Activated(message, is_new=True, effective_at=effective_at if newest else None)
+
+
+def _effective_at(law: Law, at: datetime | None, now: datetime) -> datetime:
+    """When an activation that is appended now takes effect.
+
+    Raises:
+        ConfigurationError: it is asked for sooner than the lead allows.
+    """
+    if law.newest() is None:
+        return at or now
+    soonest = now + timedelta(milliseconds=law.lead_ms)
+    if at is not None and at <= soonest:
+        raise ConfigurationError(
+            f"from {at:%Y-%m-%dT%H:%M:%S%z} it would not count: {soonest.isoformat()} at the soonest"
+        )
+    return at or now + timedelta(milliseconds=law.lead_ms * _LEADS_AHEAD)
 
 
 def _secret_check(law: Law, home: Path, version: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`chopar prohibited list | explain`: the list of what may not be demanded, as it lies in a folder.
+"""`chopar prohibited list | explain | activate`: the list of what may not be demanded, as it lies in a folder.
 
 Reads the lists of this distribution, or those of `--lists`. What a running gateway answers by is asked of it with
 `chopar demand create --on`.
@@ -6,7 +6,7 @@ Reads the lists of this distribution, or those of `--lists`. What a running gate
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,13 @@ from chopar.cli.output import Table
 from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import AgencyId
+from chopar.messages.demand import FetchMode
 from gateway.list_version import ListVersion
 from gateway.prohibited_list import ProhibitedEntry
+
+if TYPE_CHECKING:
+    from chopar.bus.port import Bus
+    from gateway.activation import Activated
 
 LISTS = Path(__file__).parent / "lists"
 
@@ -105,6 +110,86 @@ def explain(
     ]
     session.output.show(explained, *parts)
     return ExitCode.DONE
+
+
+@app.command("activate")
+def activate_(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of lists (TOML).", metavar="DIR")],
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at", help="From when, as 2026-12-01T00:00+05:00; as soon as it can be if left out.", metavar="TIME"
+        ),
+    ] = "",
+    fetch_on: Annotated[
+        FetchMode, typer.Option("--fetch-on", help="Which access grounds are opened: those whose act was read, or all.")
+    ] = FetchMode.VERIFIED,
+    by: Annotated[str, typer.Option("--by", help="Who activates, as the record says it.", metavar="NAME")] = "operator",
+) -> int:
+    """Bring the lists of a folder into force on the running stack; nothing happens if they will hold already."""
+    session = Session.of(context)
+    moment = _moment(at)
+    lists = _lists(folder)
+    done = session.run(lambda: _activated(session, folder, moment, fetch_on, by))
+    row = {
+        "list_digest": done.message.list_digest,
+        "fetch_mode": done.message.fetch_mode.value,
+        "entries": len(lists.prohibited),
+        "is_new": done.is_new,
+        "holds_from": done.effective_at,
+        "activated_by": done.message.activated_by,
+    }
+    when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
+    words = f"list version {done.message.list_digest[:12]} with {len(lists.prohibited)} entries holds from: {when}"
+    session.output.show(row, words)
+    return ExitCode.DONE
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    try:
+        moment = datetime.datetime.fromisoformat(text) if text else None
+    except ValueError:
+        moment = datetime.datetime.min
+    if moment is not None and moment.tzinfo is None:
+        raise ConfigurationError("--at: a time with its zone is due, as 2026-12-01T00:00+05:00")
+    return moment
+
+
+async def _activated(
+    session: Session, folder: Path, at: datetime.datetime | None, fetch_mode: FetchMode, by: str
+) -> "Activated":
+    from chopar.avro import SchemaFiles
+    from gateway.activation import LEAD_SECONDS, activate
+
+    home = session.home() / "gateway"
+    bus, registry = session.bus(), session.schema_registry()
+    try:
+        return await activate(
+            bus,
+            registry,
+            SchemaFiles.shipped(),
+            lists=folder,
+            home=home,
+            lists_folder=home / "lists",
+            fetch_mode=fetch_mode,
+            lead_seconds=LEAD_SECONDS,
+            secret_version=await _secret_version(bus),
+            activated_by=by,
+            clock=lambda: datetime.datetime.now(datetime.UTC),
+            at=at,
+        )
+    finally:
+        await registry.aclose()
+
+
+async def _secret_version(bus: "Bus") -> int:
+    """The version that will hold last: a change of lists is no change of secrets."""
+    from chopar.avro import SchemaFiles
+    from gateway.activation import read_law
+
+    newest = (await read_law(bus, SchemaFiles.shipped())).newest()
+    return newest.message.secret_version if newest else 1
 
 
 def _binds(version: ListVersion, entry: ProhibitedEntry, requester: AgencyId, day: datetime.date | None) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,12 @@ async def test_a_bundle_that_was_changed_is_missed_and_put_back(here: World) -> 
     await here.activate()
     assert path.read_bytes() == content
     assert load(digest, folder)
+
+
+async def test_a_time_that_is_too_soon_to_count_is_refused(here: World) -> None:
+    await here.prepare()
+    with pytest.raises(ConfigurationError, match="at the soonest"):
+        await here.activate(fetch_mode=FetchMode.VERIFIED, at=here.clock() + timedelta(seconds=5))
+    later = here.clock() + timedelta(hours=1)
+    done = await here.activate(fetch_mode=FetchMode.VERIFIED, at=later)
+    assert done.effective_at == later
