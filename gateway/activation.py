@@ -78,7 +78,7 @@ async def activate(
         fetch_mode: which access grounds are opened.
         lead_seconds: of the first activation; later ones are bound by that one's.
         clock: aware UTC time; chooses only from when it holds.
-        at: from when it is to hold; as soon as it can if left out. The first activation holds at once, whatever it says.
+        at: from when it is to hold; as soon as it can if left out (the first one holds at once, whatever it says).
         leave_others: whether a newest activation that is somebody else's stays as it is.
 
     Raises:

@@ -147,11 +147,13 @@ def activate_(
 
 
 def _moment(text: str) -> datetime.datetime | None:
+    if not text:
+        return None
     try:
-        moment = datetime.datetime.fromisoformat(text) if text else None
+        moment = datetime.datetime.fromisoformat(text)
     except ValueError:
-        moment = datetime.datetime.min
-    if moment is not None and moment.tzinfo is None:
+        moment = None
+    if moment is None or moment.tzinfo is None:
         raise ConfigurationError("--at: a time with its zone is due, as 2026-12-01T00:00+05:00")
     return moment
 
