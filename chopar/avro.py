@@ -7,12 +7,12 @@ texts come from is left to the caller: `chopar.schema_registry` for agencies, th
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import fastavro
 
@@ -23,6 +23,12 @@ MAX_VALUE_BYTES = 1024 * 1024
 """The largest value of a record; what is larger goes by reference and hash."""
 
 _HEADER = struct.Struct(">bI")
+
+# What a strange writer's schema may make of a body is bounded before any of it is read: fastavro follows schema and
+# counts wherever they lead, down a recursive record until the C stack ends, and along an array of a billion nulls.
+_DEEPEST = 32
+_MOST_VALUES = 10_000
+_VALUES_PER_BYTE = 4  # of an array's or map's items; ours need two
 ParsedSchema: TypeAlias = Any  # fastavro's parsed form; it has no type of its own
 
 
@@ -88,12 +94,73 @@ def parse_schema(text: str) -> ParsedSchema:
     """Parse the text of a schema.
 
     Raises:
-        UndecodableError: it is no valid Avro schema.
+        UndecodableError: it is no valid Avro schema, or one by which a small body may hold more than there is memory
+            for: recursive, nested too deep, or with items that take no bytes.
     """
     try:
-        return fastavro.parse_schema(json.loads(text))
-    except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
+        parsed = fastavro.parse_schema(json.loads(text))
+    except (ValueError, KeyError, TypeError, RecursionError, fastavro.schema.SchemaParseException) as error:
         raise UndecodableError("the writer's schema is no valid Avro schema") from error
+    _Bounds().require(parsed)
+    return parsed
+
+
+class _Least(NamedTuple):
+    """Of a value: the fewest bytes, the most values in it (items of arrays and maps aside), how deep it is."""
+
+    size: int
+    values: int
+    depth: int
+
+
+class _Bounds:
+    """How much a body can hold by a schema: at most `_MOST_VALUES`, and `_VALUES_PER_BYTE` for each of its bytes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Least | None] = {}
+
+    def require(self, schema: ParsedSchema) -> None:
+        """Raise UndecodableError if there is no such bound."""
+        if self._least(schema).values > _MOST_VALUES:
+            raise UndecodableError("the writer's schema holds too many values")
+
+    def _least(self, schema: ParsedSchema) -> _Least:
+        if isinstance(schema, str):
+            return self._named(schema)
+        if isinstance(schema, list):
+            branches = [self._least(branch) for branch in schema] or [_Least(0, 1, 0)]
+            return self._around(branches, 1 + min(one.size for one in branches), max(one.values for one in branches))
+        kind = schema["type"]
+        if kind in ("array", "map"):
+            item = self._least(schema["items" if kind == "array" else "values"])
+            if item.values > (item.size + (kind == "map")) * _VALUES_PER_BYTE:  # an item of a map has a key
+                raise UndecodableError("the writer's schema has items that take next to no bytes")
+            return self._around([item], 1, 1)
+        if kind in ("record", "error"):
+            self._known[schema["name"]] = None
+            fields = [self._least(field["type"]) for field in schema["fields"]]
+            found = self._around(fields, sum(one.size for one in fields), 1 + sum(one.values for one in fields))
+        elif kind in ("fixed", "enum"):
+            found = _Least(schema["size"] if kind == "fixed" else 1, 1, 0)
+        else:
+            return self._least(kind)
+        self._known[schema["name"]] = found
+        return found
+
+    @staticmethod
+    def _around(parts: Sequence[_Least], size: int, values: int) -> _Least:
+        depth = 1 + max((one.depth for one in parts), default=0)
+        if depth > _DEEPEST:
+            raise UndecodableError("the writer's schema is nested too deep")
+        return _Least(size, values, depth)
+
+    def _named(self, name: str) -> _Least:
+        if name not in self._known:
+            return _Least({"null": 0, "float": 4, "double": 8}.get(name, 1), 1, 0)
+        found = self._known[name]
+        if found is None:
+            raise UndecodableError("the writer's schema is recursive")
+        return found
 
 
 def schema_name(schema: ParsedSchema) -> str:
@@ -140,8 +207,10 @@ def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None =
 
     Raises:
         WrongRecordError: the writer's schema is of another record than the reader's.
-        UndecodableError: it is cut short, has bytes left over, or does not decode.
+        UndecodableError: it is too large, is cut short, has bytes left over, or does not decode.
     """
+    if len(body) + _HEADER.size > MAX_VALUE_BYTES:  # a broker counts compressed bytes
+        raise UndecodableError("larger than any value of ours")
     if reader is not None and schema_name(writer) != schema_name(reader):
         raise WrongRecordError(f"a {schema_name(writer)} where a {schema_name(reader)} is due")
     source = BytesIO(body)
