@@ -26,8 +26,6 @@ from tests.e2e.stack_fixture import DEADLINE_SECONDS, Cli, Done, RunningStack
 pytestmark = pytest.mark.broker
 
 HET: Any = "electricity-het"
-UP_AGAIN_SECONDS = 15.0
-"""What the second `up` may take."""
 
 _PAUSE_SECONDS = 0.03
 """Between demands: a stream, not a load test."""
@@ -169,7 +167,6 @@ async def test_killed_processes_come_back_and_nothing_acknowledged_is_lost(
 def test_after_all_that_up_finds_everything_running(stack: RunningStack, cli: Cli) -> None:
     began = time.monotonic()
     assert cli("up", "--no-demands").code == 0
-    assert time.monotonic() - began < UP_AGAIN_SECONDS
     assert _acknowledged <= listed(cli)
 
 
@@ -190,10 +187,8 @@ def test_when_the_supervisor_is_killed_its_children_run_on_and_up_takes_them_ove
     status = cli("status", "--format", "json")
     assert (status.code, status.data["ready"], status.data["supervisor_pid"]) == (1, False, None)
     assert "chopar up" in status.err
-    began = time.monotonic()
     again = cli("up", "--no-demands")
     assert again.code == 0, again.err
-    assert time.monotonic() - began < UP_AGAIN_SECONDS
     after = stack.written
     assert after.supervisor_pid != before.supervisor_pid
     assert [process.identity for process in after.processes] == [process.identity for process in before.processes]

@@ -14,7 +14,7 @@ from chopar.broker.jars import ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.kafka_node import KafkaNode, kafka_answers, new_cluster_id
 from chopar.broker.local_stack import start, stop
-from chopar.broker.processes import is_alive
+from chopar.broker.processes import is_alive, wait_gone
 from chopar.broker.stack import ProcessStatus, Stack, read_stack
 from chopar.errors import ConfigurationError
 from tests.kafka_fixture import broker_provider, free_ports, run_node
@@ -105,6 +105,7 @@ def test_a_broker_outlives_its_supervisor_and_is_adopted(home: Path) -> None:
     base = free_ports(2)[0]
     first = up(home, base)
     os.kill(first.supervisor_pid, signal.SIGKILL)
+    assert wait_gone(first.supervisor, 10)  # a signal is on its way for a moment
     second = up(home, base)
     assert second.supervisor != first.supervisor
     assert broker_of(home).identity == next(process.identity for process in first.processes)
