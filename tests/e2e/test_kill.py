@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,6 @@ async def test_killed_processes_come_back_and_nothing_acknowledged_is_lost(
 
 
 def test_after_all_that_up_finds_everything_running(stack: RunningStack, cli: Cli) -> None:
-    began = time.monotonic()
     assert cli("up", "--no-demands").code == 0
     assert _acknowledged <= listed(cli)
 
