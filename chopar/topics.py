@@ -29,6 +29,7 @@ class Key(StrEnum):
     ACTIVATION = "activation or mark"
     SCHEMA = "schema registry key"
     ORIGIN = "the original key"
+    LETTER = "place of a dead letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,13 @@ LAW_ACTIVATED = _topic(
     partitions=1,
 )
 OPERATIONS_REPLAYED = _topic(
-    "operations.replayed", (), "operations", "every process", key=Key.ORIGIN, retention_ms=None, partitions=1
+    "operations.replayed",
+    ("chopar.operations.ReplayRequested",),
+    "operations",
+    "every process",
+    key=Key.LETTER,
+    retention_ms=None,
+    partitions=1,
 )
 SCHEMAS = _topic("_schemas", (), "schema registry", "schema registry", key=Key.SCHEMA, compacted=True, partitions=1)
 

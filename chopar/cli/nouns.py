@@ -69,6 +69,7 @@ OWN = (
     Noun("doctor", "Look for what would keep the stack from running, and say what to do.", "chopar.cli.doctor"),
     Noun("demand", "Send a demand for documents, follow one, list them.", "chopar.cli.demand"),
     Noun("topic", "List the topics with what is in them and who writes and reads them.", "chopar.cli.topic"),
+    Noun("dead-letter", "List what could not be handled; look at it, replay or discard it.", "chopar.cli.dead_letter"),
     Noun("population", "List the synthetic people and businesses that the registers hold.", "chopar.cli.population"),
     Noun("schema", "Push this distribution's schemas to the schema registry, list what it has.", "chopar.cli.schema"),
 )  # fmt: skip

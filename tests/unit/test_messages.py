@@ -13,6 +13,7 @@ import chopar.messages.demand
 import chopar.messages.evidence
 import chopar.messages.exchange
 import chopar.messages.law
+import chopar.messages.operations
 from chopar.avro import SchemaFiles, decode_body, encode_body, schema_name
 from chopar.errors import UndecodableError
 from chopar.messages.demand import Demand
