@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := chopar gateway services tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean install format lint types imports lists schemas test check lock docs python
+.PHONY: help up down clean install format lint types imports lists schemas test bench check lock docs python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ schemas: $(VENV)/.dev ## prove each model equal to its Avro record
 
 test: $(VENV)/.dev ## run all tests, on a broker of their own
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev ## measure what an exchange costs, on a broker of its own (7 minutes)
+	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 
 check: lint types imports ## everything that must hold before a change is kept
 	$(BIN)/python -m gateway.lists.convert --check

@@ -1,0 +1,278 @@
+"""A process that asks: one-document demands from one agency, and a check of every answer. Prints one line of JSON.
+
+It is built of the library's parts (compose, encode, send, decode, `Completion`) with one reader for all demands, as an
+agency's system with a store would be; `Requester.demand` opens a reader for each and is for few demands at a time.
+Only what lies in the window is measured; the demands before and after it, and the check of the digests, are not.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import uvloop
+
+from chopar.avro import SchemaFiles
+from chopar.bus.kafka import KafkaBus
+from chopar.bus.port import Outgoing, Record, TopicPartition, partition_of
+from chopar.completion import Completion, Delivered
+from chopar.envelope import Origin, outgoing
+from chopar.errors import ChoparError
+from chopar.identifiers import agency_id, derived_uuid
+from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, Subject
+from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.messages.exchange import ExchangeRecorded
+from chopar.population import DEFAULT_SEED, Population, RegisterKind
+from chopar.requester import Requester
+from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
+from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, EXCHANGE_RECORDED, PARTITIONS
+from tests.load.accounting import cpu_of, resident_mib
+
+AGENCY = agency_id("electricity-het")
+PROCEDURE = "electricity-supply-contract"
+DOCUMENT = "tax-debt-certificate"
+BATCH = 500
+ANSWER_SECONDS = 60.0
+PLACES = [
+    TopicPartition(topic.of(agency), partition)
+    for topic, agency in ((DEMAND_RESOLVED, AGENCY), (EVIDENCE_PROVIDED, AGENCY), (EXCHANGE_RECORDED, None))
+    for partition in range(PARTITIONS)
+]
+ANSWERS = PLACES[: 2 * PARTITIONS]
+
+
+class Open:
+    """A demand under way."""
+
+    __slots__ = ("completion", "due_at", "early", "expected")
+
+    def __init__(self, completion: Completion, expected: str, due_at: float) -> None:
+        self.completion = completion
+        self.early: list[Record] = []
+        self.expected = expected
+        self.due_at = due_at
+
+
+class Asker:
+    """Asks, reads and keeps count."""
+
+    def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry) -> None:
+        files = SchemaFiles.shipped()
+        self.bus = bus
+        self.encoder = Encoder(files, registry)
+        self.decoder = Decoder(files, registry)
+        self.requester = Requester(AGENCY, bus, registry)
+        self.producer = bus.producer("asker")
+        self.open: dict[bytes, Open] = {}
+        self.digests: dict[bytes, bytes] = {}
+        self.latencies: list[tuple[float, float]] = []
+        self.sent = 0
+        self.changed = 0
+        self.doubled = 0
+        self.freed = asyncio.Event()
+        self.subjects = list(expectations().items())
+        self.stopped = False
+
+    @property
+    def answered(self) -> int:
+        return len(self.digests)
+
+    async def send(self, due: list[float]) -> None:
+        """Send as many demands as there are times at which they were due."""
+        records: list[Outgoing] = []
+        for due_at in due:
+            person, expected = self.subjects[self.sent % len(self.subjects)]
+            self.sent += 1
+            demand = self.requester.compose(
+                procedure=PROCEDURE,
+                subject=Subject(kind="person", id=person),
+                documents=[DemandedDocument(type=DOCUMENT)],
+            )
+            value = self.encoder.encode(demand)
+            key = str(demand.demand_id).encode()
+            origin = Origin(
+                source=f"/agencies/{AGENCY}", time_ms=time.time_ns() // 1_000_000, correlation_id=demand.demand_id
+            )
+            message_id = derived_uuid("demand", key, value)
+            place = partition_of(key, PARTITIONS)
+            topic = DEMAND_SUBMITTED.of(self.requester.agency)
+            records.append(outgoing(topic, place, value, message_id, Demand.RECORD, origin))
+            self.open[key] = Open(Completion(value, demand.expires_at), expected, due_at)
+        for result in await self.producer.send(records):
+            if isinstance(result, ChoparError):
+                raise result
+
+    async def read(self, start: Mapping[TopicPartition, int]) -> None:
+        """Take answers until stopped."""
+        reader = self.bus.reader({place: start[place] for place in ANSWERS})
+        await reader.start()
+        try:
+            while not self.stopped:
+                for records in (await reader.fetch(BATCH, 0.2)).values():
+                    for record in records:
+                        await self.take(record)
+                self.freed.set()
+        finally:
+            await reader.stop()
+
+    async def take(self, record: Record) -> None:
+        key = record.key or b""
+        waiting = self.open.get(key)
+        if waiting is None:
+            self.doubled += key in self.digests
+            return
+        if record.topic.startswith(DEMAND_RESOLVED.name):
+            resolved = await self.decoder.message(record.value or b"", DemandResolved)
+            self.doubled += waiting.completion.resolved is not None
+            if not waiting.completion.resolve(resolved) or resolved.refused or waiting.completion.complete:
+                self.changed += 1
+            for early in waiting.early:
+                await self.provided(key, waiting, early)
+        elif waiting.completion.resolved is None:
+            waiting.early.append(record)
+        else:
+            await self.provided(key, waiting, record)
+
+    async def provided(self, key: bytes, waiting: Open, record: Record) -> None:
+        provided = await self.decoder.message(record.value or b"", EvidenceProvided)
+        name, datum = await self.decoder.datum(provided.body)
+        missing = EvidenceUnavailable.from_avro(datum) if name == EvidenceUnavailable.RECORD else None
+        found = waiting.completion.answer(provided, None if missing else datum, missing, record.timestamp_ms)
+        said = missing.code.value if missing else f"has_debt={datum.get('has_debt')}"
+        if not isinstance(found, Delivered) or not waiting.completion.complete or said != waiting.expected:
+            self.changed += 1
+        now = time.perf_counter()
+        self.latencies.append((now, now - waiting.due_at))
+        self.digests[key] = hashlib.sha256(provided.nonce + provided.body).digest()
+        del self.open[key]
+
+    async def recorded(self, start: Mapping[TopicPartition, int]) -> dict[bytes, set[bytes]]:
+        """The digests that the access records give, by demand: read to their end."""
+        places = [place for place in PLACES if place not in ANSWERS]
+        reader = self.bus.reader({place: start[place] for place in places})
+        await reader.start()
+        found: dict[bytes, set[bytes]] = {}
+        try:
+            ends = await reader.end_offsets(places)
+            while any(reader.position(place) < end for place, end in ends.items()):
+                for records in (await reader.fetch(5000, 0.5)).values():
+                    for record in records:
+                        message = await self.decoder.message(record.value or b"", ExchangeRecorded)
+                        if message.access:
+                            found.setdefault(record.key or b"", set()).add(message.access.answer_digest)
+        finally:
+            await reader.stop()
+        return found
+
+
+def expectations() -> dict[str, str]:
+    """What the register says about everybody, from the population that it was filled with."""
+    population = Population.make(DEFAULT_SEED)
+    return {
+        person.pinfl.text: f"has_debt={bool(population.taxes_owed(person))}"
+        if population.stands_in(RegisterKind.TAX, person)
+        else "no_record"
+        for person in population.people
+    }
+
+
+async def closed_loop(asker: Asker, in_flight: int, until: float) -> None:
+    """Keep so many demands open until a time."""
+    while (now := time.perf_counter()) < until:
+        room = min(in_flight - len(asker.open), BATCH)
+        if room >= min(BATCH, in_flight) // 4 or (room > 0 and len(asker.open) < BATCH):
+            await asker.send([now] * room)
+        else:
+            asker.freed.clear()
+            await asker.freed.wait()
+
+
+async def open_loop(asker: Asker, rate: float, until: float) -> None:
+    """Send at fixed times, whatever the answers do: a late one is late from when it was due."""
+    due_at = time.perf_counter()
+    while due_at < until:
+        await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
+        due: list[float] = []
+        while due_at <= time.perf_counter() and due_at < until:
+            due.append(due_at)
+            due_at += 1 / rate
+        if due:
+            await asker.send(due)
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One run: warm up, window, wait for what is open, compare the sets."""
+    pids: dict[str, int] = {**json.loads(options.pids), "requester": os.getpid()}
+    registry = HttpSchemaRegistry(options.registry)
+    bus = KafkaBus(options.bootstrap)
+    asker = Asker(bus, registry)
+    await asker.encoder.prepare(Demand)
+    await asker.producer.start()
+    ends = bus.reader(dict.fromkeys(PLACES))
+    await ends.start()
+    start = await ends.end_offsets(PLACES)
+    await ends.stop()
+    reading = asyncio.create_task(asker.read(start))
+    window: list[tuple[float, int, dict[str, float]]] = []
+
+    async def look(at: float) -> None:
+        await asyncio.sleep(at - time.perf_counter())
+        window.append((time.perf_counter(), asker.answered, cpu_of(pids)))
+
+    begin = time.perf_counter() + options.warm
+    end = begin + options.seconds
+    looks = [asyncio.create_task(look(begin)), asyncio.create_task(look(end))]
+    loop = open_loop(asker, options.rate, end) if options.rate else closed_loop(asker, options.in_flight, end)
+    feeding = asyncio.create_task(loop)
+    await asyncio.wait({feeding, reading}, return_when=asyncio.FIRST_COMPLETED)
+    feeding.result()
+    await asyncio.gather(*looks)
+    deadline = time.perf_counter() + ANSWER_SECONDS
+    while asker.open and time.perf_counter() < deadline and not reading.done():
+        asker.freed.clear()
+        await asyncio.wait([reading], timeout=0.05)
+    memory = {name: round(resident_mib(pid), 1) for name, pid in pids.items()}
+    recorded = await asker.recorded(start)
+    asker.stopped = True
+    await reading
+    await asker.producer.stop()
+    await registry.aclose()
+    (from_, first, before), (to, last, after) = window
+    latencies = sorted(took for at, took in asker.latencies if from_ <= at <= to)
+    done = last - first
+    return {
+        "sent": asker.sent,
+        "lost": len(asker.open),
+        "changed": asker.changed + sum(recorded.get(key) != {digest} for key, digest in asker.digests.items()),
+        "doubled": asker.doubled,
+        "exchanges": done,
+        "seconds": to - from_,
+        "cpu_seconds": {name: after[name] - before[name] for name in pids},
+        "latency_ms": {
+            f"p{percent}": round(latencies[min(len(latencies) - 1, len(latencies) * percent // 100)] * 1000, 2)
+            for percent in (50, 99)
+        }
+        if latencies
+        else {},
+        "memory_mib": memory,
+        "ids": [str(UUID(key.decode())) for key in list(asker.digests)[:1]],
+    }
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--bootstrap", required=True)
+    arguments.add_argument("--registry", required=True)
+    arguments.add_argument("--pids", default="{}")
+    arguments.add_argument("--warm", type=float, default=2.0)
+    arguments.add_argument("--seconds", type=float, default=6.0)
+    arguments.add_argument("--in-flight", type=int, default=3000)
+    arguments.add_argument("--rate", type=float, default=0.0)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.stdout.write(json.dumps(runner.run(measure(arguments.parse_args()))) + "\n")

@@ -1,0 +1,130 @@
+"""A broker, a schema registry, topics, lists in force and a filled tax register of one's own, for one run of the bench.
+
+The gateway and the tax service are started and stopped by the bench: as the plan of the local stack says, or a
+reference in their place.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from chopar.broker.jars import ensure_jars, jar_cache
+from chopar.broker.java import find_java
+from chopar.broker.kafka_node import KafkaNode, new_cluster_id
+from chopar.broker.plan import Entry, load_plan
+from tests.kafka_fixture import free_ports, run_node
+
+CHECKOUT = Path(__file__).parents[2]
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+TASK_SECONDS = 120
+
+
+class Stack:
+    """What runs for one run, and starts more of it."""
+
+    def __init__(self, home: Path, bootstrap: str, broker_pid: int, ports: Sequence[int]) -> None:
+        self.home = home
+        self.bootstrap = bootstrap
+        self.pids = {"broker": broker_pid}
+        self._plan = load_plan(CHECKOUT / "deploy" / "local.toml")
+        served = [entry for entry in self._plan.entries if entry.kind == "process"]
+        self._addresses = {
+            entry.name: f"127.0.0.1:{port}" for entry, port in zip(served, ports[: len(served)], strict=True)
+        }
+        self.registry = f"http://{self._addresses['schema-registry']}"
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What an entry of the plan sees."""
+        entry = self._plan.entry(name)
+        model = self._plan.entry(entry.environment_of) if entry.environment_of else entry
+        ours = {key: self._filled(text, model) for key, text in {**model.environment, **entry.environment}.items()}
+        return {key: value for key, value in os.environ.items() if not key.startswith("CHOPAR_")} | ours
+
+    def _filled(self, text: str, entry: Entry) -> str:
+        return text.format(
+            home=self.home,
+            bootstrap=self.bootstrap,
+            registry=self.registry,
+            address=self._addresses.get(entry.name, ""),
+        )
+
+    def task(self, name: str) -> None:
+        """Run a task of the plan to its end."""
+        entry = self._plan.entry(name)
+        subprocess.run(
+            [sys.executable, "-m", entry.module, *(self._filled(text, entry) for text in entry.args)],
+            env=self.environment(name),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log(name),
+            stderr=subprocess.STDOUT,
+            timeout=TASK_SECONDS,
+            check=True,
+        )
+
+    @contextlib.contextmanager
+    def running(self, name: str, command: Sequence[str] | None = None) -> Iterator[None]:
+        """Run a process of the plan (or another command with its environment) for as long as the context is open."""
+        entry = self._plan.entry(name)
+        process = subprocess.Popen(
+            command or [sys.executable, "-m", entry.module, *entry.args],
+            env=self.environment(name),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log(name),
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._wait_ready(name, process)
+            self.pids[name] = process.pid
+            yield
+        finally:
+            self.pids.pop(name, None)
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_ready(self, name: str, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended with {process.returncode}: {self.home / name}.log")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                url = f"http://{self._addresses[name]}/ready"
+                with urllib.request.urlopen(url, timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            time.sleep(0.05)
+        raise RuntimeError(f"{name} is not ready after {READY_SECONDS:.0f} s: {self.home / name}.log")
+
+    def _log(self, name: str) -> int:
+        return os.open(self.home / f"{name}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+
+
+@contextlib.contextmanager
+def stack(home: Path) -> Iterator[Stack]:
+    """Broker, registry, topics, schemas, lists in force and register; all of it ends with the context."""
+    java, class_path = find_java(os.environ), ensure_jars(jar_cache(os.environ))
+    port, controller_port, *others = free_ports(12)
+    node = KafkaNode(home / "kafka", port, controller_port)
+    node.folder.mkdir(parents=True)
+    node.format(java, class_path, new_cluster_id())
+    node.write_files()
+    with run_node(node, java, class_path) as broker:
+        made = Stack(home, node.address, broker.pid, others)
+        made.task("seed-tax")
+        made.task("apply-topics")
+        with made.running("schema-registry"):
+            made.task("push-schemas")
+            made.task("activate")
+            yield made
