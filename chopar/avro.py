@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import fastavro
 
+from chopar.avro_writer import Writer, make_writer
 from chopar.errors import ConfigurationError, NotOurFramingError, TooLargeError, UndecodableError, WrongRecordError
 from chopar.messages.record import Message
 
@@ -91,16 +92,21 @@ class SchemaFiles:
 
 @cache
 def parse_schema(text: str) -> ParsedSchema:
-    """Parse the text of a schema.
+    """Parse the text of a schema. Texts of the same JSON give the same object, so that nothing is resolved needlessly.
 
     Raises:
         UndecodableError: it is no valid Avro schema, or one by which a small body may hold more than there is memory
             for: recursive, nested too deep, or with items that take no bytes.
     """
     try:
-        parsed = fastavro.parse_schema(json.loads(text))
+        return _parse_json(json.dumps(json.loads(text)))
     except (ValueError, KeyError, TypeError, RecursionError, fastavro.schema.SchemaParseException) as error:
         raise UndecodableError("the writer's schema is no valid Avro schema") from error
+
+
+@cache
+def _parse_json(content: str) -> ParsedSchema:
+    parsed = fastavro.parse_schema(json.loads(content))
     _Bounds().require(parsed)
     return parsed
 
@@ -193,13 +199,39 @@ def encode_body(schema: ParsedSchema, message: Message) -> bytes:
     Raises:
         TooLargeError: more than `MAX_VALUE_BYTES`.
     """
-    out = BytesIO()
-    fastavro.schemaless_writer(out, schema, message.to_avro(), disable_tuple_notation=True)
-    body = out.getvalue()
+    body = _written(schema, message)
+    if body is None:
+        out = BytesIO()
+        fastavro.schemaless_writer(out, schema, message.to_avro(), disable_tuple_notation=True)
+        body = out.getvalue()
     if len(body) + _HEADER.size > MAX_VALUE_BYTES:
         size = len(body) + _HEADER.size
         raise TooLargeError(f"{type(message).__name__} of {size} bytes; {MAX_VALUE_BYTES} at most")
     return body
+
+
+_writers: dict[str, list[tuple[ParsedSchema, Writer | None]]] = {}
+"""Encoders made so far, by the name of the record; of one name there are as many schemas as are in use at once."""
+
+
+def _writer(schema: ParsedSchema) -> Writer | None:
+    made = _writers.setdefault(schema_name(schema), [])
+    for known, writer in made:
+        if known is schema:
+            return writer
+    made.append((schema, make_writer(schema)))
+    return made[-1][1]
+
+
+def _written(schema: ParsedSchema, message: Message) -> bytes | None:
+    """The body by the encoder made for this schema; None if there is none, or the message is not what it expects."""
+    if type(message).to_avro is not Message.to_avro:  # a datum of its own, not its attributes
+        return None
+    writer = _writer(schema)
+    try:
+        return writer(message) if writer is not None else None
+    except Exception:  # noqa: BLE001  not swallowed: fastavro encodes it, or says what is wrong
+        return None
 
 
 def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ PURE = [
         "access_ground", "agencies", "answer", "demand", "evidence_directory", "handlers", "law", "legal_basis",
         "list_version", "prohibited_list", "resolver", "standing", "store",
     )),
-    *(ROOT / "chopar" / f"{name}.py" for name in ("avro", "envelope", "identifiers", "topics")),
+    *(ROOT / "chopar" / f"{name}.py" for name in ("avro", "avro_writer", "envelope", "identifiers", "topics")),
     *sorted((ROOT / "chopar" / "messages").glob("*.py")),
 ]  # fmt: skip
 

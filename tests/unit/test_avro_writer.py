@@ -1,0 +1,150 @@
+"""The encoders that are made from schemas write what fastavro writes, byte for byte, for every schema of ours."""
+
+import io
+import json
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chopar.avro import SchemaFiles, encode_body, parse_schema
+from chopar.avro_writer import make_writer, zigzag
+from chopar.messages.law import ListMark
+
+FILES = SchemaFiles.shipped()
+
+
+def by_fastavro(schema: Any, datum: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, datum, disable_tuple_notation=True)
+    return out.getvalue()
+
+
+def test_there_is_one_for_every_schema_that_is_shipped() -> None:
+    assert [record for record in FILES.texts if make_writer(FILES.parsed(record)) is None] == []
+
+
+class Bag:
+    """A datum with attributes instead of keys, as a message has them."""
+
+    def __init__(self, datum: dict[str, Any]) -> None:
+        self.__dict__.update(datum)
+
+
+def record_of(kind: Any, name: str = "n") -> dict[str, Any]:
+    return {"type": "record", "name": "r", "fields": [{"name": name, "type": kind}]}
+
+
+def data(schema: Any, known: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Pairs of a value as fastavro takes it and the same as a message holds it."""
+    if isinstance(schema, list):
+        return st.one_of(*(data(branch, known) for branch in schema))
+    if isinstance(schema, str):
+        if schema in known:
+            return data(known[schema], known)
+        schema = {"type": schema}
+    kind = (schema["type"], schema.get("logicalType"))
+    plain: dict[tuple[str, str | None], st.SearchStrategy[Any]] = {
+        ("null", None): st.none(),
+        ("boolean", None): st.booleans(),
+        ("int", None): st.integers(-(2**31), 2**31 - 1),
+        ("long", None): st.integers(-(2**63), 2**63 - 1),
+        ("string", None): st.text(max_size=80),
+        ("bytes", None): st.binary(max_size=80),
+        ("string", "uuid"): st.uuids(),
+        ("int", "date"): st.dates(),
+        ("long", "timestamp-millis"): st.datetimes(timezones=st.timezones()),
+    }
+    if kind in plain:
+        return plain[kind].map(lambda value: (value, value))
+    if "name" in schema:
+        known[schema["name"]] = schema
+    if schema["type"] == "enum":
+        return st.sampled_from(schema["symbols"]).map(lambda value: (value, value))
+    if schema["type"] == "array":
+        return st.lists(data(schema["items"], known), max_size=4).map(
+            lambda pairs: ([one for one, _ in pairs], tuple(other for _, other in pairs))
+        )
+    if schema["type"] == "map":
+        return st.dictionaries(st.text(max_size=9), data(schema["values"], known), max_size=4).map(
+            lambda pairs: ({k: one for k, (one, _) in pairs.items()}, {k: other for k, (_, other) in pairs.items()})
+        )
+    assert schema["type"] == "record", schema
+    fields = {field["name"]: data(field["type"], known) for field in schema["fields"]}
+    return st.fixed_dictionaries(fields).map(
+        lambda pairs: ({k: one for k, (one, _) in pairs.items()}, Bag({k: other for k, (_, other) in pairs.items()}))
+    )
+
+
+@pytest.mark.parametrize("record", sorted(FILES.texts))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_it_writes_what_fastavro_writes(record: str, drawn: st.DataObject) -> None:
+    schema = FILES.parsed(record)
+    datum, message = drawn.draw(data(schema, {}))
+    writer = make_writer(schema)
+    assert writer is not None
+    assert writer(message) == by_fastavro(schema, datum)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1, 63, 64, -64, -65, 8191, 8192, 2**63 - 1, -(2**63)])
+def test_zigzag(number: int) -> None:
+    assert zigzag(number) == by_fastavro(
+        {"type": "record", "name": "r", "fields": [{"name": "n", "type": "long"}]}, {"n": number}
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["double", "float", {"type": "fixed", "name": "f", "size": 2}, ["null", "int", "long"], ["int", "null"]]
+)
+def test_there_is_none_for_types_that_we_do_not_use(kind: Any) -> None:
+    assert make_writer(record_of(kind)) is None
+
+
+@pytest.mark.parametrize("name", ["class", "__class__"])
+def test_there_is_none_for_names_that_are_not_pythons(name: str) -> None:
+    assert make_writer(record_of("int", name)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("boolean", 1),
+        ("int", 2**31),
+        ("long", 2**63),
+        ("long", True),
+        ("long", "1"),
+        ("string", b"a"),
+        ("bytes", "a"),
+        ({"type": "long", "logicalType": "timestamp-millis"}, "2026-01-01"),
+        ({"type": "string", "logicalType": "uuid"}, "no uuid"),
+        ({"type": "enum", "name": "e", "symbols": ["a"]}, "b"),
+    ],
+)
+def test_a_value_of_another_type_is_left_to_fastavro(kind: Any, value: Any) -> None:
+    writer = make_writer(record_of(kind))
+    assert writer is not None
+    with pytest.raises((TypeError, AttributeError, KeyError)):
+        writer(Bag({"n": value}))
+
+
+def test_a_message_with_a_datum_of_its_own_is_encoded_by_that() -> None:
+    class Shouted(ListMark):
+        def to_avro(self) -> dict[str, object]:
+            return {"instance": self.instance.upper()}
+
+    schema = FILES.parsed(ListMark.RECORD)
+    assert encode_body(schema, Shouted(instance="a")) == encode_body(schema, ListMark(instance="A"))
+
+
+def test_a_field_that_the_model_lacks_gets_its_default() -> None:
+    text = """{"type": "record", "name": "ListMark", "namespace": "chopar.law", "fields": [
+        {"name": "instance", "type": "string"}, {"name": "more", "type": ["null", "string"], "default": null}]}"""
+    assert encode_body(parse_schema(text), ListMark(instance="a")) == b"\x02a\x00"
+
+
+def test_texts_that_differ_in_white_space_are_one_schema() -> None:
+    text = FILES.texts[ListMark.RECORD]
+    assert parse_schema(json.dumps(json.loads(text))) is parse_schema(text)
