@@ -16,6 +16,7 @@ from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
+from chopar.bus.replay import Replays
 from chopar.errors import SchemaRegistryUnavailableError
 from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavailable
 from chopar.messages.exchange import ExchangeRecorded
@@ -81,7 +82,14 @@ async def serve(
         clock=lambda: datetime.now(UTC),
         metrics=metrics,
     )
-    loop = ConsumeLoop(bus, provider.group, [provider.topic], handler, metrics=ConsumeMetrics(metrics))
+    loop = ConsumeLoop(
+        bus,
+        provider.group,
+        [provider.topic],
+        handler,
+        metrics=ConsumeMetrics(metrics),
+        replays=Replays(bus, provider.group, files, registry),
+    )
 
     def ready() -> dict[str, str]:
         return {**missing, **loop.missing()}

@@ -124,8 +124,8 @@ LAW_ACTIVATED = _topic(
 )
 OPERATIONS_REPLAYED = _topic(
     "operations.replayed",
-    ("chopar.operations.ReplayRequested",),
-    "operations",
+    ("chopar.operations.ReplayRequested", "chopar.operations.LetterReplayed"),
+    "operations; every process (what it replayed)",
     "every process",
     key=Key.LETTER,
     retention_ms=None,

@@ -16,6 +16,7 @@ from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
+from chopar.bus.replay import Replays
 from chopar.errors import ConfigurationError, TopicLayoutError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
@@ -114,7 +115,10 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     )
     handler = GatewayHandler(bus, law, metrics, settings.home / "first_records")
     topics = [DEMAND_SUBMITTED.of(agency) for agency in connected(ListVersion.load(LISTS))]
-    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics))
+    asked = settings.schema_registry
+    registry = HttpSchemaRegistry(asked.url, cache=settings.home / "cache" / "schemas") if asked is not None else None
+    replays = Replays(bus, GROUP, SchemaFiles.shipped(), registry) if registry is not None else None
+    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics), replays=replays)
 
     def ready() -> dict[str, str]:
         missing: dict[str, str] = {}
@@ -145,7 +149,11 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
             for task in (*background, waiting, running):
                 task.cancel()
 
-    await serve(gateway_app(law, ready, metrics), settings.http.address, work())
+    try:
+        await serve(gateway_app(law, ready, metrics), settings.http.address, work())
+    finally:
+        if registry is not None:
+            await registry.aclose()
 
 
 async def main(settings: GatewaySettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:

@@ -15,7 +15,8 @@ class GatewaySettings(ProcessSettings):
     model_config = SettingsConfigDict(env_prefix="CHOPAR_GATEWAY_")
 
     schema_registry: SchemaRegistrySettings | None = None
-    """Asked only when lists are activated; the running gateway asks it nothing."""
+    """Asked when lists are activated, and about what operators say of dead letters: without it none is replayed. No
+    answer depends on it."""
 
     max_records: Annotated[int, Field(ge=1, le=5000)] = 500
     """Records of one batch."""

@@ -30,6 +30,7 @@ from chopar.bus.handling import (
     message_id,
 )
 from chopar.bus.port import Bus, Consumer, Outgoing, Producer, Record, Sent, TopicPartition
+from chopar.bus.replay import Replays
 from chopar.errors import ChoparError, DeliveryError, TooLargeError, UnavailableError
 
 __all__ = ["ConsumeLoop", "ConsumeMetrics", "ConsumeSettings", "Handler", "Outputs"]
@@ -89,6 +90,7 @@ class ConsumeLoop:
         handler: what to do with each record.
         settings: sizes and delays.
         metrics: shared by the loops of a process.
+        replays: the dead letters to handle again, of the partitions that are held; none by default.
         clock: Unix milliseconds; only for the times in dead letters and the age of records.
         jitter: a number from 0 to 1, so that many processes do not come back at once.
     """
@@ -102,6 +104,7 @@ class ConsumeLoop:
         *,
         settings: ConsumeSettings | None = None,
         metrics: ConsumeMetrics | None = None,
+        replays: Replays | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -111,6 +114,8 @@ class ConsumeLoop:
         self._handler = handler
         self._settings = settings or ConsumeSettings()
         self._metrics = metrics or ConsumeMetrics()
+        self._replays = replays
+        self._following: asyncio.Task[None] | None = None
         self._clock = clock
         self._jitter = jitter
         self._failures = Failures(clock, self._settings.handler_tries)
@@ -120,6 +125,7 @@ class ConsumeLoop:
         self._sending = False
         self._epochs: dict[TopicPartition, int] = {}
         self._epoch = 0
+        self._open: set[TopicPartition] = set()  # held, and the handler is ready for them
         self._pauses: dict[TopicPartition, _Pause] = {}
         self._callback_error: Exception | None = None
         self._progress = False
@@ -135,13 +141,20 @@ class ConsumeLoop:
             StopError: the handler or the bus says that the process must not go on.
             UnavailableError: the bus failed three times in a row without progress in between.
         """
-        while not self._stopping.is_set():
-            try:
-                await self._session()
-            except UnavailableError as error:
-                if self._in_a_row >= self._settings.restarts:
-                    raise  # of a producer, and counted there
-                await self._failed(error)
+        if self._replays is not None:
+            self._following = asyncio.create_task(self._replays.follow())
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._session()
+                except UnavailableError as error:
+                    if self._in_a_row >= self._settings.restarts:
+                        raise  # of a producer, and counted there
+                    await self._failed(error)
+        finally:
+            if self._following is not None:
+                self._following.cancel()
+                await asyncio.gather(self._following, return_exceptions=True)
 
     def stop(self) -> None:
         """Finish the batch in flight, commit, leave; `run` then returns."""
@@ -171,6 +184,8 @@ class ConsumeLoop:
                     except DeliveryError as error:
                         await self._go_on_after(error)
                     self._raise_callback_error()
+                if self._replays is not None:
+                    await self._replay(self._replays)
         finally:
             self._connected = False
             await self._close()
@@ -197,10 +212,13 @@ class ConsumeLoop:
 
     async def _close(self) -> None:
         await self._revoked(frozenset(self._epochs))
-        for part in (self._consumer, self._producer):
+        closing = [self._consumer.stop, self._producer.stop]
+        if self._replays is not None:
+            closing.append(self._replays.close)
+        for close in closing:
             with contextlib.suppress(ChoparError, TimeoutError):
                 async with asyncio.timeout(self._settings.close_timeout_seconds):
-                    await part.stop()
+                    await close()
         self._callback_error = None
 
     async def _assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
@@ -210,6 +228,7 @@ class ConsumeLoop:
             self._failures.forget_before(partition, offset)
         try:
             await self._handler.assigned(partitions)
+            self._open.update(partition for partition in partitions if partition in self._epochs)
         except Exception as error:  # noqa: BLE001  carried to the loop: the bus could only log it
             self._callback_error = error
 
@@ -219,6 +238,7 @@ class ConsumeLoop:
                 async with asyncio.timeout(self._settings.revoke_timeout_seconds):
                     await self._idle.wait()
         held = frozenset(partition for partition in partitions if self._epochs.pop(partition, None) is not None)
+        self._open -= held
         for partition in held:
             self._forget_pause(partition)
         if held:
@@ -253,6 +273,19 @@ class ConsumeLoop:
             self._sending = False
             self._idle.set()
             self._metrics.batch_seconds.observe(time.perf_counter() - began)
+
+    async def _replay(self, replays: Replays) -> None:
+        """Between two batches: handle again what operators asked for. A revoke waits for it as for a batch."""
+        if self._following is not None and self._following.done():
+            self._following.result()
+        if replays.due(self._open):
+            self._idle.clear()
+            self._sending = True
+            try:
+                await replays.run(self._handler, self._open)
+            finally:
+                self._sending = False
+                self._idle.set()
 
     def _holds(self, partition: TopicPartition, epochs: Mapping[TopicPartition, int | None]) -> bool:
         """Whether a partition is still held as it was when its batch was read."""

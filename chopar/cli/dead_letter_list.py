@@ -6,6 +6,7 @@ shown of them is kept, as there may be many and large ones.
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +15,9 @@ from chopar.avro import SchemaFiles
 from chopar.bus.dead_letter import DeadLetter, read_dead_letter
 from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.cli.output import Table, hide_rejected
-from chopar.errors import ConfigurationError, NotFoundError, RecordError, UnavailableError
+from chopar.errors import ConfigurationError, NotFoundError, RecordError, UnavailableError, WrongRecordError
 from chopar.identifiers import parse_demand_id
-from chopar.messages.operations import ReplayAction, ReplayRequested
+from chopar.messages.operations import LetterReplayed, ReplayAction, ReplayOutcome, ReplayRequested
 from chopar.schema_registry import Decoder, SchemaRegistry
 from chopar.topics import DEAD_LETTER_SUFFIX, OPERATIONS_REPLAYED
 
@@ -53,7 +54,7 @@ class Place:
         return cls(found.group(1), int(found.group(2)), int(found.group(3)))
 
     @classmethod
-    def of(cls, it: Record | ReplayRequested) -> "Place":
+    def of(cls, it: Record | ReplayRequested | LetterReplayed) -> "Place":
         """Where a record is, or the letter that a decision is about."""
         return cls(it.topic, it.partition, it.offset)
 
@@ -134,16 +135,27 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What operators decided, read from `operations.replayed`: the first replay or discard of a letter counts."""
+    """What operators decided and what came of it, read from `operations.replayed`.
+
+    Args:
+        settled: the decision on each letter; the first replay or discard counts.
+        ended: what became of each replay that is done.
+    """
 
     settled: Mapping[Place, ReplayRequested]
+    ended: Mapping[Place, LetterReplayed]
 
     def state(self, place: Place) -> str:
-        """`open`, `replayed` or `discarded`; replayed says that it was asked for."""
+        """`open`, `discarded`, or of a replay `requested` until it is done; then `replayed`, `failed`, `impossible`."""
         decided = self.settled.get(place)
         if decided is None:
             return "open"
-        return "replayed" if decided.action is ReplayAction.REPLAY else "discarded"
+        if decided.action is ReplayAction.DISCARD:
+            return "discarded"
+        ended = self.ended.get(place)
+        if ended is None:
+            return "requested"
+        return "replayed" if ended.outcome is ReplayOutcome.HANDLED else ended.outcome.value
 
 
 def when(timestamp_ms: int) -> datetime:
@@ -245,14 +257,20 @@ async def decisions(bus: Bus, registry: SchemaRegistry) -> Decisions:
         await admin.stop()
     decoder = Decoder(SchemaFiles.shipped(), registry)
     settled: dict[Place, ReplayRequested] = {}
+    ended: dict[Place, LetterReplayed] = {}
     async for record in each(bus, start, ends):
         try:
             message = await decoder.message(record.value or b"", ReplayRequested)
+        except WrongRecordError:
+            with suppress(RecordError):
+                done = await decoder.message(record.value or b"", LetterReplayed)
+                ended[Place.of(done)] = done
+            continue
         except RecordError:
             continue  # nobody's decision
         if message.action is not ReplayAction.REVEAL:
             settled.setdefault(Place.of(message), message)
-    return Decisions(settled)
+    return Decisions(settled, ended)
 
 
 async def each(
@@ -293,6 +311,7 @@ def row(letter: Letter, decided: Decisions) -> dict[str, Any]:
         "decided_by": hide_rejected(settled.requested_by) if settled else None,
         "decided_at": settled.requested_at if settled else None,
         "reason": hide_rejected(settled.reason) if settled else None,
+        "replay_code": ended.code if (ended := decided.ended.get(letter.place)) else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""What operators decide about dead letters. What then happens to a letter is the consuming processes' affair."""
+"""What operators decide about dead letters, and what came of it. How a letter is replayed is the consume loop's."""
 
 import re
 from enum import StrEnum
@@ -52,3 +52,24 @@ class ReplayRequested(Message):
     reason: Words
     requested_by: Words
     requested_at: Timestamp
+
+
+class ReplayOutcome(StrEnum):
+    """What became of a replay."""
+
+    HANDLED = "handled"
+    FAILED = "failed"
+    IMPOSSIBLE = "impossible"
+
+
+class LetterReplayed(Message):
+    """A dead letter whose replay was requested has been handled again, as far as it can be."""
+
+    RECORD: ClassVar[str] = "chopar.operations.LetterReplayed"
+
+    topic: str
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    group: str
+    outcome: ReplayOutcome
+    code: str | None = None

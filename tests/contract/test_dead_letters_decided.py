@@ -61,4 +61,4 @@ async def test_letters_are_found_decided_on_once_and_marked(bus: Bus) -> None:
     assert await decide(ReplayAction.DISCARD, found[:2]) == 1
     assert await decide(ReplayAction.REPLAY, found[:2]) == 0
     decided = await decisions(bus, registry)
-    assert [decided.state(letter.place) for letter in found] == ["replayed", "discarded", "open"]
+    assert [decided.state(letter.place) for letter in found] == ["requested", "discarded", "open"]

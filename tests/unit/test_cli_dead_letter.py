@@ -23,8 +23,8 @@ from chopar.cli.output import Format, Output
 from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, DeliveryError, NotFoundError
 from chopar.messages.demand import Demand
-from chopar.messages.operations import ReplayRequested
-from chopar.schema_registry import Decoder, InMemorySchemaRegistry
+from chopar.messages.operations import LetterReplayed, ReplayRequested
+from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, EVIDENCE_REQUESTED, OPERATIONS_REPLAYED, dead_letter_topic, layouts
 from tests.builders import NOW, NOW_MS, PERSON, demand_id
 
@@ -159,6 +159,7 @@ def test_a_letter_is_listed_with_reason_origin_and_times_and_without_its_value(o
         "decided_by": None,
         "decided_at": None,
         "reason": None,
+        "replay_code": None,
     }
     code, table = operator.call("list", form=Format.TEXT)
     assert (code, FIRST in table, "undecodable" in table, PERSON in table) == (0, True, True, False)
@@ -219,8 +220,33 @@ def test_replaying_twice_is_replaying_once_and_both_say_so(operator: Operator) -
     assert int(decided.origin.received_at.timestamp() * 1000) == NOW_MS - 5000
     assert (decided.reason, decided.requested_by) == ("the parser was mended", "operator-7")
     [shown] = operator.json("list")
-    assert (shown["state"], shown["decided_by"], shown["reason"]) == ("replayed", "operator-7", "the parser was mended")
+    assert (shown["state"], shown["decided_by"], shown["reason"]) == (
+        "requested",
+        "operator-7",
+        "the parser was mended",
+    )
     assert operator.json("list", "--open") == []
+
+
+def test_what_came_of_a_replay_is_shown(operator: Operator) -> None:
+    operator.bury(letter(), letter(offset=42), letter(offset=43))
+    operator.json("replay", "--all", *WHY, "--yes")
+
+    async def end() -> None:
+        encoder = Encoder(SchemaFiles.shipped(), operator.schemas)
+        await encoder.prepare(LetterReplayed)
+        producer = operator.bus.producer("gateway")
+        for offset, (outcome, code) in enumerate([("handled", None), ("failed", "undecodable"), ("impossible", "cut")]):
+            place = {"topic": dead_letter_topic(DEMANDS), "partition": 0, "offset": offset}
+            done = LetterReplayed.model_validate({**place, "group": "gateway", "outcome": outcome, "code": code})
+            await producer.send([Outgoing(OPERATIONS_REPLAYED.of(), 0, b"k", encoder.encode(done))])
+
+    asyncio.run(end())
+    assert [(one["state"], one["replay_code"]) for one in operator.json("list")] == [
+        ("replayed", None),
+        ("failed", "undecodable"),
+        ("impossible", "cut"),
+    ]
 
 
 def test_the_decision_holds_nothing_of_key_or_value(operator: Operator) -> None:
