@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chopar.avro import SchemaFiles
+    from chopar.bus.inbox import Effect, EffectKey, Inbox, InboxMetrics
     from chopar.bus.kafka import KafkaBus
     from chopar.bus.memory import MemoryBus
     from chopar.completion import Completion, Delivered, Rejected
     from chopar.errors import ChoparError
     from chopar.identifiers import BusinessId, PersonId
+    from chopar.inbox import effect_of
     from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
     from chopar.messages.evidence import Evidence, EvidenceRequested
     from chopar.provider import (
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "chopar.avro": ("SchemaFiles",),
+    "chopar.bus.inbox": ("Effect", "EffectKey", "Inbox", "InboxMetrics"),
     "chopar.bus.kafka": ("KafkaBus",),
     "chopar.bus.memory": ("MemoryBus",),
     "chopar.completion": ("Completion", "Delivered", "Rejected"),
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
+    "chopar.inbox": ("effect_of",),
     "chopar.messages.demand": ("Demand", "DemandResolved", "DemandedDocument"),
     "chopar.messages.evidence": ("Evidence", "EvidenceRequested"),
     "chopar.provider": (
@@ -62,11 +66,15 @@ __all__ = [
     "Demand",
     "DemandResolved",
     "DemandedDocument",
+    "Effect",
+    "EffectKey",
     "Evidence",
     "EvidenceRequested",
     "Exchange",
     "HttpSchemaRegistry",
     "InMemorySchemaRegistry",
+    "Inbox",
+    "InboxMetrics",
     "KafkaBus",
     "MemoryBus",
     "NoRecord",
@@ -79,6 +87,7 @@ __all__ = [
     "Requester",
     "SchemaFiles",
     "Undelivered",
+    "effect_of",
     "subject_of",
 ]
 

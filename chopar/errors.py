@@ -31,6 +31,7 @@
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
       NotFoundError                 what was asked for by name does not exist
       InvalidEntryError             an entry breaks the rules of the register it is meant for
+      NotAnEffectError              an answer that the inbox cannot act on: not final, or of no document of the demand
 
 The consume loop decides by `retriable` alone: read again with back-off, or the dead letter topic at once. What the
 law or the business expects (no ground, no such record) is a message with a code, not an exception.
@@ -223,3 +224,9 @@ class InvalidEntryError(ChoparError):
     """An entry breaks the rules of the register it is meant for; the message says which rule and repeats no value."""
 
     code = "invalid_entry"
+
+
+class NotAnEffectError(ChoparError):
+    """An answer that is not acted on: it is not final, or of no document of the demand that it is said to be of."""
+
+    code = "not_an_effect"

@@ -1,0 +1,364 @@
+"""The inbox: an effect in a database happens once, whatever is delivered and however often.
+
+    async with inbox.batch() as batch:
+        took = await batch.act(effect, callback)
+
+A row with the key of an effect and what the application's callback writes are of one transaction: either both stay or
+neither does, and a second row with that key does not exist. The key says what was asked and never which message
+brought the answer, so a repetition, a second gateway or a rebuilt topic finds the row.
+
+No personal identifier is kept: the key is a digest, and the content is one keyed by it. SQLite serves one process or
+a few on one machine, PostgreSQL any number; the statements are the same. Which answer is an effect is `chopar.inbox`'s.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+from uuid import UUID
+
+import prometheus_client
+import structlog
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from chopar.errors import ConfigurationError, StoreUnavailableError
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+# How long a batch waits for another process's to commit; shorter than the time-out of a statement.
+_SQLITE_BUSY_MILLISECONDS = 5000
+_CONNECT_TIMEOUT_SECONDS = 5
+# PostgreSQL's class of errors that a second try mends: deadlocks and what could not be put in an order.
+_TRANSACTION_ROLLBACK = "40"
+
+_METADATA = MetaData()
+_INBOX = Table(
+    # It lies among the application's own tables.
+    "chopar_inbox",
+    _METADATA,
+    Column("effect", LargeBinary(32), primary_key=True),
+    # For people who look for a demand. Such an id begins with its time, so old rows can be deleted by it.
+    Column("requester", String, nullable=False),
+    Column("demand_id", String(36), nullable=False, index=True),
+    Column("document_type", String, nullable=False),
+    Column("provider", String, nullable=False),
+    Column("content", LargeBinary(32), nullable=False),
+    sqlite_with_rowid=False,
+)
+# The same text in both; SQLAlchemy keeps ON CONFLICT with the dialects. A row of a transaction that is still open is
+# waited for: its commit makes this insert do nothing, its rollback lets it through. What was inserted is returned, as
+# SQLAlchemy counts rows of inserts with SQLite alone.
+_TAKE = {
+    "sqlite": sqlite.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
+    "postgresql": postgresql.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
+}
+_FIRST = select(_INBOX.c.provider, _INBOX.c.content).where(_INBOX.c.effect == bindparam("of_effect"))
+
+_log = structlog.get_logger()
+
+Callback: TypeAlias = Callable[[AsyncConnection], Awaitable[object]]
+"""What an application does on an answer, by the connection that it is given and nothing else: it must not commit or
+roll back, and not act on the same batch. What it does elsewhere (a mail, a call) is not undone and may happen twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectKey:
+    """What an effect is of. Two answers with one key are acted on once.
+
+    Args:
+        requester: the agency that asked.
+        demand_id: of its demand.
+        document_type: as the demand or its resolution names it.
+        digest: SHA-256 over all that tells effects apart, parameters included.
+    """
+
+    requester: str
+    demand_id: UUID
+    document_type: str
+    digest: bytes
+
+    @classmethod
+    def of(
+        cls,
+        requester: str,
+        demand_id: UUID,
+        document_type: str,
+        about: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+        supersedes: bytes | None = None,
+    ) -> Self:
+        """The key of a document's effect.
+
+        Args:
+            requester: the agency that asked.
+            demand_id: of its demand.
+            document_type: which paper.
+            about: role of the party that it is about; None: the subject.
+            parameters: of the document; their order does not count.
+            supersedes: which answer a correction takes the place of; None: it is a first answer. Each correction is an
+                effect of its own.
+        """
+        corrected = supersedes.hex() if supersedes is not None else None
+        # Names and values stand apart in JSON, so no two keys meet; ASCII, as an odd surrogate has no UTF-8. The
+        # demand id makes the digest of equal parameters another one in each demand.
+        parts = [requester, str(demand_id), document_type, about, sorted((parameters or {}).items()), corrected]
+        digest = hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode("ascii")).digest()
+        return cls(requester, demand_id, document_type, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An answer that may be acted on: what it is of, the SHA-256 of what it says, and who says it."""
+
+    key: EffectKey
+    content: bytes
+    provider: str
+
+
+class InboxMetrics:
+    """What inboxes count, by outcome, when it is committed.
+
+    `acted`; `repeated` (the same content again); `other_content` (the provider that was first now says something
+    else); `contradicted` (another provider says something else: an alarm). One instance serves all inboxes of a
+    process.
+
+    Args:
+        registry: where it is kept; a private one by default.
+    """
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else prometheus_client.CollectorRegistry()
+        self.effects = prometheus_client.Counter(
+            "chopar_inbox_effects", "Answers by what became of them", ["outcome"], registry=self.registry
+        )
+
+
+class Inbox:
+    """The inbox in a database, which is the application's own. Nothing is opened before the first call.
+
+    Args:
+        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
+            out.
+        metrics: where effects are counted.
+        timeout_seconds: within which each statement of the inbox itself must be done.
+
+    Raises:
+        ConfigurationError: the address is of another kind, or of a database that is gone with the process.
+    """
+
+    def __init__(self, url: str, *, metrics: InboxMetrics | None = None, timeout_seconds: float = 10.0) -> None:
+        self._engine = _engine(_address(url))
+        self._timeout_seconds = timeout_seconds
+        self.metrics = metrics if metrics is not None else InboxMetrics()
+
+    async def create_schema(self) -> None:
+        """Create the table if it is missing.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer.
+        """
+        async with _answering(self._timeout_seconds), self._engine.begin() as connection:
+            await connection.run_sync(_METADATA.create_all)
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator["Batch"]:
+        """One transaction for the effects of a batch of records: committed at its end, or rolled back if that raises.
+
+        Commit offsets after it, not before. In SQLite batches wait for each other, so keep callbacks short.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer. Whether the commit went through may then be
+                unknown: read the same records again, what stayed is found.
+        """
+        async with AsyncExitStack() as stack:
+            async with _answering(self._timeout_seconds):
+                connection = await stack.enter_async_context(self._engine.connect())
+                transaction = await connection.begin()
+            batch = Batch(connection, self._timeout_seconds)
+            yield batch
+            await batch.commit(transaction)
+        for outcome, number in batch.outcomes.items():
+            self.metrics.effects.labels(outcome).inc(number)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+class Batch:
+    """The effects of one transaction; made by `Inbox.batch`."""
+
+    def __init__(self, connection: AsyncConnection, timeout_seconds: float) -> None:
+        self._connection = connection
+        self._timeout_seconds = timeout_seconds
+        self._turn = asyncio.Lock()
+        self._lost = False
+        self.outcomes: Counter[str] = Counter()
+
+    async def act(self, effect: Effect, callback: Callback) -> bool:
+        """Run the callback, unless this effect has its row already. Callbacks of a batch run one after another.
+
+        Args:
+            effect: of a final answer; the first one wins.
+            callback: runs after its row was inserted, in the same transaction.
+
+        Returns:
+            Whether the callback ran. False: the effect was there, and nothing has changed.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer, or has broken a deadlock. If it is lost, the
+                batch is too: it cannot be committed any more.
+            Exception: what the callback raised. Its row and what it wrote are undone, the rest of the batch is not; if
+                it is let out of the batch, all is.
+        """
+        async with self._turn:
+            savepoint = await self._take(effect)
+            if savepoint is None:
+                return False
+            try:
+                await callback(self._connection)
+            except BaseException as error:
+                await self._undo(savepoint, error)
+                raise
+            async with self._answered():
+                await savepoint.commit()
+            self.outcomes["acted"] += 1
+            return True
+
+    async def commit(self, transaction: AsyncTransaction) -> None:
+        """Commit, if the database was there all along; `Inbox.batch` does it."""
+        async with self._turn, self._answered():
+            await transaction.commit()
+
+    async def _take(self, effect: Effect) -> AsyncTransaction | None:
+        """Insert the row, in a savepoint that is given back; None if there is one."""
+        key = effect.key
+        row = {
+            "effect": key.digest,
+            "requester": key.requester,
+            "demand_id": str(key.demand_id),
+            "document_type": key.document_type,
+            "provider": effect.provider,
+            # A plain digest of "owes nothing" would be the same in every row.
+            "content": hmac.digest(key.digest, effect.content, "sha256"),
+        }
+        async with self._answered():
+            savepoint = await self._connection.begin_nested()
+            inserted = await self._connection.execute(_TAKE[self._connection.dialect.name], row)
+            if inserted.first() is not None:
+                return savepoint
+            await savepoint.rollback()
+            first = (await self._connection.execute(_FIRST, {"of_effect": key.digest})).one()
+        if hmac.compare_digest(first.content, row["content"]):
+            self.outcomes["repeated"] += 1
+        elif first.provider == effect.provider:
+            self.outcomes["other_content"] += 1
+        else:
+            self.outcomes["contradicted"] += 1
+            _log.error(
+                "inbox.contradicted",
+                demand_id=str(key.demand_id),
+                document_type=key.document_type,
+                first_provider=first.provider,
+                provider=effect.provider,
+            )
+        return None
+
+    async def _undo(self, savepoint: AsyncTransaction, error: BaseException) -> None:
+        """Take back what a callback did; raises only if its error came of the database's state and not of its own."""
+        try:
+            async with self._answered():
+                await savepoint.rollback()
+                if self._connection.invalidated:  # then a rollback succeeds, as there is nothing to roll back
+                    raise _unavailable(error)
+        except StoreUnavailableError:
+            if isinstance(error, Exception):
+                raise
+            return
+        if isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", "")).startswith(_TRANSACTION_ROLLBACK):
+            raise _unavailable(error) from None
+
+    @asynccontextmanager
+    async def _answered(self) -> AsyncIterator[None]:
+        """As `_answering`; after a failure, a cancellation too, nobody knows what the transaction holds."""
+        if self._lost:
+            raise StoreUnavailableError("the inbox's transaction was lost; read the same records again")
+        try:
+            async with _answering(self._timeout_seconds):
+                yield
+        except BaseException:
+            self._lost = True
+            raise
+
+
+@asynccontextmanager
+async def _answering(timeout_seconds: float) -> AsyncIterator[None]:
+    """Bound the time and translate what the database says into StoreUnavailableError."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            yield
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise _unavailable(error) from None
+
+
+def _unavailable(error: BaseException) -> StoreUnavailableError:
+    # The kind of error alone: the driver's own words may quote a row.
+    cause = type(getattr(error, "orig", None) or error).__name__
+    return StoreUnavailableError(f"the inbox does not answer ({cause})")
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        address = None
+    # The address itself is not repeated: it may hold a password.
+    if address is None or address.get_backend_name() not in _DRIVERS:
+        raise ConfigurationError(
+            "the address of the inbox must begin with sqlite+aiosqlite:/// or postgresql+psycopg://"
+        )
+    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
+        raise ConfigurationError("the inbox must be in a file: in memory it would forget what was acted on")
+    return address.set(drivername=_DRIVERS[address.get_backend_name()])
+
+
+def _engine(address: URL) -> AsyncEngine:
+    if address.get_backend_name() == "postgresql":
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+        return create_async_engine(address, hide_parameters=True, connect_args=connect_args)
+    # At DEBUG it writes every statement with its parameters, which SQLAlchemy cannot hide.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    engine = create_async_engine(address, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    # Python's driver would begin a transaction at the first change and not at a savepoint, whose release then commits.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # WAL: readers do not wait for a writer. FULL: what was committed survives the machine's death.
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # At once as a writer: a reader that becomes one while another writes is refused without waiting.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,105 @@
+"""Which effect an answer is: from a demand and what was delivered for it to the row of an inbox.
+
+    async with inbox.batch() as batch:
+        await batch.act(effect_of(exchange.demand, delivered), enter_in_the_case)
+
+Pure. The rows and transactions are `chopar.bus.inbox`'s.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from chopar.bus.inbox import Effect, EffectKey
+from chopar.completion import Delivered
+from chopar.errors import NotAnEffectError
+from chopar.messages.demand import Demand, DemandResolved, ResolvedDocument
+
+
+def effect_of(
+    demand: Demand, delivered: Delivered, *, resolution: DemandResolved | None = None, supersedes: bytes | None = None
+) -> Effect:
+    """The effect of a final answer, late ones included.
+
+    Args:
+        demand: as it was sent.
+        delivered: what a provider answered.
+        resolution: of the demand. Needed only where two documents of the demand are alike but for the values of their
+            parameters: an answer does not repeat these.
+        supersedes: which answer this one corrects.
+
+    Raises:
+        NotAnEffectError: the answer is not final, or is of no document of this demand, or of one of several and
+            `resolution` does not say which.
+    """
+    document = delivered.document
+    if not delivered.final:
+        raise NotAnEffectError("an answer that is not final is not acted on")
+    if document.provider is None:
+        raise NotAnEffectError("nobody was asked for this document")
+    parameters = _parameters(demand, document, resolution)
+    key = EffectKey.of(
+        demand.requester, demand.demand_id, document.document_type, document.about, parameters, supersedes
+    )
+    return Effect(key, _content(delivered), document.provider)
+
+
+def _parameters(demand: Demand, document: ResolvedDocument, resolution: DemandResolved | None) -> Mapping[str, str]:
+    """With which parameters a document was demanded; one that replaces another has those of the other."""
+    alike: dict[str, list[dict[str, str]]] = {}
+    for demanded in demand.documents:
+        if demanded.about == document.about and tuple(sorted(demanded.parameters)) == document.parameter_names:
+            known = alike.setdefault(demanded.type, [])
+            if demanded.parameters not in known:
+                known.append(demanded.parameters)
+    choices = alike.get(_demanded_type(document, alike, resolution), [])
+    if len(choices) == 1:
+        return choices[0]
+    if not choices:
+        raise NotAnEffectError("the answer is of no document of this demand, unless the resolution says otherwise")
+    # A resolution keeps the order of the demand, each distinct document once.
+    rivals = [one.request_id for one in (resolution.documents if resolution else ()) if _place(one) == _place(document)]
+    if len(rivals) != len(choices) or document.request_id not in rivals:
+        raise NotAnEffectError("several documents of the demand are alike, and no resolution says which one this is")
+    return choices[rivals.index(document.request_id)]
+
+
+def _demanded_type(
+    document: ResolvedDocument, demanded: Mapping[str, object], resolution: DemandResolved | None
+) -> str:
+    """The type under which a document was demanded: its own, or that of the first in a row of replacements."""
+    origin = document
+    passed: set[str] = set()
+    while origin.replaces is not None and origin.document_type not in passed:
+        passed.add(origin.document_type)
+        if origin.replaces in demanded or resolution is None:
+            return origin.replaces
+        sought = (origin.replaces, document.about, document.parameter_names)
+        origin = next((one for one in resolution.documents if _place(one)[:3] == sought), origin)
+    return origin.document_type
+
+
+def _place(document: ResolvedDocument) -> tuple[str, str | None, tuple[str, ...], str | None]:
+    return document.document_type, document.about, document.parameter_names, document.replaces
+
+
+def _content(delivered: Delivered) -> bytes:
+    """SHA-256 of what was said, whatever the order of its fields or the offset of its times."""
+    said: tuple[str, Any] = ("evidence", delivered.evidence)
+    if delivered.unavailable is not None:
+        said = ("unavailable", delivered.unavailable.model_dump(mode="python"))
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode("ascii")).digest()
+
+
+def _plain(value: object) -> object:
+    """What JSON lacks and Avro gives, marked by its kind so that it is equal to nothing else."""
+    if isinstance(value, datetime):
+        return ["datetime", value.astimezone(UTC).isoformat()]
+    if isinstance(value, date):
+        return ["date", value.isoformat()]
+    if isinstance(value, bytes):
+        return ["bytes", value.hex()]
+    return [type(value).__name__, str(value)]
