@@ -13,6 +13,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType, TypeAlias
 
 from chopar.errors import ForbiddenCharactersError, MalformedIdentifierError, WrongIdentifierKindError
@@ -205,6 +206,7 @@ def uuid7_time(value: uuid.UUID) -> datetime:
     return datetime.fromtimestamp(uuid7_milliseconds(value) / 1000, UTC)
 
 
+@lru_cache(maxsize=2048)  # a batch is looked at twice
 def parse_demand_id(text: str) -> uuid.UUID | None:
     """A UUIDv7 from its canonical text (36 lower-case characters), or None if it is anything else."""
     try:
@@ -219,11 +221,11 @@ def derived_uuid(*parts: str | bytes | int) -> uuid.UUID:
 
     Every part is preceded by its length, so no two different lists of parts meet.
     """
-    digest = hashlib.sha256()
+    pieces: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    number = int.from_bytes(digest.digest()[:16], "big")
+        pieces += (len(raw).to_bytes(4, "big"), raw)
+    digest = hashlib.sha256(b"".join(pieces)).digest()
+    number = int.from_bytes(digest[:16], "big")
     number = (number & ~(0xF << 76)) | (8 << 76)
     return uuid.UUID(int=(number & ~(0b11 << 62)) | (0b10 << 62))

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from chopar.bus.consume import Outputs
@@ -362,6 +362,21 @@ class _Writer:
 
     def _record(self) -> ExchangeRecorded:
         demand, standing, cause = self._demand, self._standing, self._cause
+        said: dict[str, Any] = {}
+        if demand is not None:
+            said = {
+                "procedure": demand.procedure,
+                "case_id": demand.case_id,
+                "official": demand.official,
+                "ground_kind": demand.ground.kind,
+                "ground_reference": demand.ground.reference,
+                "acting_as": demand.acting_as,
+                "subject_kind": demand.subject.kind,
+                "subject_pseudonym": subject_pseudonym(standing.secret, demand.subject),
+                "parties": tuple(PartyEntry(role=party.role, kind=party.kind) for party in demand.parties),
+                "circumstances": {code: given == "yes" for code, given in sorted(demand.circumstances.items())},
+                "expires_at": demand.expires_at,
+            }
         entry = ResolutionEntry(
             received_at=cause.received_at,
             demand_hmac=_hmac(standing.secret, b"demand", cause.value),
@@ -384,24 +399,8 @@ class _Writer:
                 )
                 for document in self._documents
             ),
+            **said,
         )
-        if demand is not None:
-            entry = ResolutionEntry.model_validate(
-                dict(entry)
-                | {
-                    "procedure": demand.procedure,
-                    "case_id": demand.case_id,
-                    "official": demand.official,
-                    "ground_kind": demand.ground.kind,
-                    "ground_reference": demand.ground.reference,
-                    "acting_as": demand.acting_as,
-                    "subject_kind": demand.subject.kind,
-                    "subject_pseudonym": subject_pseudonym(standing.secret, demand.subject),
-                    "parties": tuple(PartyEntry(role=party.role, kind=party.kind) for party in demand.parties),
-                    "circumstances": {code: said == "yes" for code, said in sorted(demand.circumstances.items())},
-                    "expires_at": demand.expires_at,
-                }
-            )
         return ExchangeRecorded(
             demand_id=cause.demand_id, recorded_by=RECORDED_BY, requester=cause.requester, resolution=entry
         )

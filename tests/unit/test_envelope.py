@@ -1,14 +1,18 @@
 """Headers are CloudEvents in binary mode, carry the trace on, and depend on nothing but the cause."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
+from chopar.avro import SchemaFiles
 from chopar.envelope import Origin, cloudevent_time, headers, outgoing, traceparent
 from chopar.identifiers import derived_uuid
+from chopar.messages.evidence import EvidenceProvided
 from chopar.provider import padding_length
 from tests.builders import NOW_MS, demand_id
 
+FILES = SchemaFiles.shipped()
 MESSAGE = derived_uuid("m")
 ORIGIN = Origin(source="/gateway", time_ms=NOW_MS + 7, correlation_id=demand_id(), causation="t/1/2")
 
@@ -53,3 +57,13 @@ def test_padding_fills_whole_blocks(size: int) -> None:
     assert whole % 512 == 0
     assert whole >= 1024
     assert whole - size <= 1024 + 2
+
+
+def test_padding_is_the_last_field_of_an_answer() -> None:
+    assert FILES.parsed(EvidenceProvided.RECORD)["fields"][-1]["name"] == "padding"
+
+
+@pytest.mark.parametrize("timestamp_ms", [1, 999, 1000, 1_700_000_000_001, NOW_MS, 4_102_444_799_999])
+def test_a_time_is_exact_to_the_millisecond(timestamp_ms: int) -> None:
+    read = datetime.fromisoformat(cloudevent_time(timestamp_ms))
+    assert (read - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) == timestamp_ms
