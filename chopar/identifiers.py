@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
+from itertools import cycle
+from operator import mul
 from typing import NewType, TypeAlias
 
 from chopar.errors import ForbiddenCharactersError, MalformedIdentifierError, WrongIdentifierKindError
@@ -74,7 +76,8 @@ def _digits(text: str, length: int, name: str, other: int, other_name: str) -> s
 
 def pinfl_check_digit(first_thirteen: str) -> int:
     """The check digit of a PINFL: digits times 7, 3, 1 repeating, added up, modulo 10."""
-    return sum(int(digit) * _WEIGHTS[index % 3] for index, digit in enumerate(first_thirteen)) % 10
+    total: int = sum(map(mul, map(int, first_thirteen), cycle(_WEIGHTS)))
+    return total % 10
 
 
 @dataclass(frozen=True, slots=True)
