@@ -68,7 +68,7 @@ class MemoryBus:
 
     async def expel(self, consumer: MemoryConsumer) -> None:
         """Let a member's session expire: the others get its partitions, and it learns of it at its next fetch."""
-        for group in self._groups.values():
+        for group in list(self._groups.values()):  # while this waits, others may join groups that are new
             if consumer in group.members:
                 group.members.remove(consumer)
                 await asyncio.shield(group.rebalance(self.partition_counts()))

@@ -18,7 +18,8 @@ class Signal:
     """Wakes everybody who waits for the bus to change."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
+        # In the order in which they came, as an address in memory would else decide who goes first.
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     def notify(self) -> None:
         """Wake them."""
@@ -29,11 +30,11 @@ class Signal:
     async def wait(self, timeout_seconds: float | None) -> None:
         """Wait for the next change, or until the time is up."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self._waiting[future] = None
         try:
             await asyncio.wait([future], timeout=timeout_seconds)
         finally:
-            self._waiting.discard(future)
+            self._waiting.pop(future, None)
 
 
 class Partition:
