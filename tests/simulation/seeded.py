@@ -37,7 +37,21 @@ from services.tax.handlers import provider as tax_provider
 from services.tax.model import TaxAccount, Taxpayer
 from services.tax.store import CoalescingTaxRegister, DictTaxStore
 from tests.builders import NOW, NOW_MS, PERSON, SECOND_PERSON, demand, demand_id
-from tests.simulation.exchange import DEBTS, DEMANDS, GATEWAY, HET, PAPERS, REQUESTS, SPOKEN, TAX, behind, quiet, said
+from tests.simulation.exchange import (
+    DEBTS,
+    DEMANDS,
+    GATEWAY,
+    HET,
+    PAPERS,
+    PROVIDED,
+    REQUESTS,
+    RESOLVED,
+    SPOKEN,
+    TAX,
+    behind,
+    quiet,
+    said,
+)
 from tests.simulation.virtual_time import run_virtually
 from tests.standing import FILES, IDS, SECRET, activation, bundle
 
@@ -123,14 +137,17 @@ class Simulation:
             for place, count in self._places().items()
             for record in self.bus.records(*place)[before[place] : count]
         }
+        ids = {topic: self._ids_by_key(topic) for topic in SPOKEN}
         demanded = {record.key for record in self.bus.records(DEMANDS)}
-        answered = {record.key for record in self.bus.records(f"demand.resolved.{HET}")}
+        answered = {record.key for record in self.bus.records(RESOLVED)}
         fetched = {record.key for record in self.bus.records(REQUESTS)}
-        provided = {record.key for record in self.bus.records(f"evidence.provided.{HET}")}
+        provided = {record.key for record in self.bus.records(PROVIDED)}
         wrong: dict[str, set[Any]] = {
             "acknowledged and not in the log": self._acknowledged - demanded,
             "not answered": demanded - answered,
+            "answered twice": {key for key, found in ids[RESOLVED].items() if len(found) > 1},
             "asked for and not provided": fetched - provided,
+            "not one answer a request": {k for k in fetched if len(ids[REQUESTS][k]) != len(ids[PROVIDED].get(k, ()))},
             "two contents under one id": {ce_id for ce_id, copies in every.items() if len(copies) > 1},
             "said by the undisturbed alone": alone - set(disturbed),
             "not said by the undisturbed": set(disturbed) - alone,
@@ -203,6 +220,12 @@ class Simulation:
 
     def _places(self) -> dict[tuple[str, int], int]:
         return {(topic, number): len(self.bus.records(topic, number)) for topic in SPOKEN for number in range(6)}
+
+    def _ids_by_key(self, topic: str) -> dict[bytes | None, set[bytes | None]]:
+        found: dict[bytes | None, set[bytes | None]] = {}
+        for record in self.bus.records(topic):
+            found.setdefault(record.key, set()).add(record.header("ce_id"))
+        return found
 
     def _start(self, name: str, group: str | None = None) -> None:
         if name not in self._tasks:
