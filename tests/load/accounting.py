@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
     record_code = default_records.DefaultRecordBatchBuilder.__module__
     return {
         "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "aiokafka_c_records": "_crecords" in record_code,

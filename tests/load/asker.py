@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import uvloop
 
@@ -261,7 +260,6 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         if latencies
         else {},
         "memory_mib": memory,
-        "ids": [str(UUID(key.decode())) for key in list(asker.digests)[:1]],
     }
 
 
