@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulation.seeded import digest, failing
 
-SEEDS = os.environ.get("CHOPAR_SEEDS", "600")
+SEEDS = os.environ.get("CHOPAR_SEEDS", "800")
 CHUNK = 25
 
 
