@@ -322,7 +322,7 @@ class KafkaConsumer(KafkaFetcher):
         else:
             self._held = frozenset(start)
             if start:
-                self._assigning = asyncio.create_task(_awaited(self._assigned(start)))
+                self._assigning = asyncio.create_task(_call(self._assigned, start))
         finally:
             self._settled.set()
 
@@ -348,8 +348,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer._on_assigned(sorted(TopicPartition(*place) for place in assigned))
 
 
-async def _awaited(awaitable: Any) -> None:
-    await awaitable
+async def _call(assigned: Assigned, start: Mapping[TopicPartition, int]) -> None:
+    """Calls it only when the task runs: one that is cancelled before leaves nothing behind that nobody awaited."""
+    await assigned(start)
 
 
 async def _stop(client: AIOKafkaConsumer) -> None:
