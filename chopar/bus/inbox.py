@@ -15,7 +15,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,17 +26,14 @@ import prometheus_client
 import structlog
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from chopar.database import database_address, open_engine
 from chopar.errors import ConfigurationError, StoreUnavailableError
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
-# How long a batch waits for another process's to commit; shorter than the time-out of a statement.
-_SQLITE_BUSY_MILLISECONDS = 5000
-_CONNECT_TIMEOUT_SECONDS = 5
 # PostgreSQL's class of errors that a second try mends: deadlocks and what could not be put in an order.
 _TRANSACTION_ROLLBACK = "40"
 
@@ -157,7 +153,7 @@ class Inbox:
     """
 
     def __init__(self, url: str, *, metrics: InboxMetrics | None = None, timeout_seconds: float = 10.0) -> None:
-        self._engine = _engine(_address(url))
+        self._engine = _engine(url)
         self._timeout_seconds = timeout_seconds
         self.metrics = metrics if metrics is not None else InboxMetrics()
 
@@ -317,46 +313,20 @@ def _unavailable(error: BaseException) -> StoreUnavailableError:
     return StoreUnavailableError(f"the inbox does not answer ({cause})")
 
 
-def _address(url: str) -> URL:
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        address = None
-    # The address itself is not repeated: it may hold a password.
-    if address is None or address.get_backend_name() not in _DRIVERS:
-        raise ConfigurationError(
-            "the address of the inbox must begin with sqlite+aiosqlite:/// or postgresql+psycopg://"
-        )
+def _engine(url: str) -> AsyncEngine:
+    address = database_address(url, "the inbox")
     if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
         raise ConfigurationError("the inbox must be in a file: in memory it would forget what was acted on")
-    return address.set(drivername=_DRIVERS[address.get_backend_name()])
-
-
-def _engine(address: URL) -> AsyncEngine:
-    if address.get_backend_name() == "postgresql":
-        connect_args = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
-        return create_async_engine(address, hide_parameters=True, connect_args=connect_args)
-    # At DEBUG it writes every statement with its parameters, which SQLAlchemy cannot hide.
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)
-    engine = create_async_engine(address, hide_parameters=True)
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    engine = open_engine(address)
+    if address.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _leave_transactions_to_us)
+        event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
 
 
-def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+def _leave_transactions_to_us(connection: Any, _: ConnectionPoolEntry) -> None:
     # Python's driver would begin a transaction at the first change and not at a savepoint, whose release then commits.
     connection.isolation_level = None
-    cursor = connection.cursor()
-    # WAL: readers do not wait for a writer. FULL: what was committed survives the machine's death.
-    for pragma in (
-        f"busy_timeout={_SQLITE_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _begin_immediate(connection: Connection) -> None:

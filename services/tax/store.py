@@ -6,10 +6,8 @@ left to the model, synthetic entries to the seed.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,26 +21,18 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    event,
     insert,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import SQLAlchemyError
 
-from chopar.errors import ConfigurationError, NotFoundError, RegisterUnavailableError
+from chopar.database import database_address, open_engine
+from chopar.errors import NotFoundError, RegisterUnavailableError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.lookups import CoalescedLookups
 from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, TaxStore, one_entry_a_tax
-
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
-# Longer than any write of ours holds the lock; shorter than the time-out of a look-up.
-_SQLITE_BUSY_MILLISECONDS = 5000
-_CONNECT_TIMEOUT_SECONDS = 5
 
 _METADATA = MetaData()
 # The text of an identifier is unique across kinds: a PINFL has 14 digits, a STIR 9.
@@ -98,11 +88,11 @@ class SqlTaxStore:
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        address = _address(url)
-        self._writer = _engine(address)
+        address = database_address(url, "the tax register")
+        self._writer = open_engine(address)
         # Look-ups are single statements. Without a transaction round them two round trips (to the server, or to
         # aiosqlite's thread) are saved; an engine of its own, as switching a connection costs as much again.
-        self._reader = _engine(address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self._reader = open_engine(address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         self._timeout_seconds = timeout_seconds
 
     async def create_schema(self) -> None:
@@ -214,43 +204,6 @@ class CoalescingTaxRegister:
     async def close(self) -> None:
         """End what runs; who waits gets RegisterUnavailableError. The store stays open."""
         await self._lookups.close()
-
-
-def _address(url: str) -> URL:
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        address = None
-    # The address itself is not repeated: it may hold a password.
-    if address is None or address.get_backend_name() not in _DRIVERS:
-        raise ConfigurationError(
-            "the address of the tax register must begin with sqlite+aiosqlite:/// or postgresql+psycopg://"
-        )
-    return address.set(drivername=_DRIVERS[address.get_backend_name()])
-
-
-def _engine(address: URL, **options: Any) -> AsyncEngine:
-    if address.get_backend_name() == "postgresql":
-        connect_args = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
-        return create_async_engine(address, hide_parameters=True, connect_args=connect_args, **options)
-    # At DEBUG it writes every statement with its parameters, which SQLAlchemy cannot hide.
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)
-    engine = create_async_engine(address, hide_parameters=True, **options)
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    # WAL: readers do not wait for a writer. FULL: what was committed survives the machine's death.
-    for pragma in (
-        f"busy_timeout={_SQLITE_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _taxpayer_row(taxpayer: Taxpayer) -> dict[str, object]:

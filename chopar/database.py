@@ -1,0 +1,65 @@
+"""How a database of ours is opened, a service's register or an inbox: SQLite or PostgreSQL, one set of statements.
+
+No parameter of a statement and no password of an address reaches an error or a log. What lies in the database is its
+owner's.
+"""
+
+import logging
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from chopar.errors import ConfigurationError
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+# Longer than any write of ours holds the lock; shorter than the time-out of a statement.
+_SQLITE_BUSY_MILLISECONDS = 5000
+_CONNECT_TIMEOUT_SECONDS = 5
+
+
+def database_address(url: str, what: str) -> URL:
+    """Check an address, and fill its driver in.
+
+    Args:
+        url: as SQLAlchemy has it.
+        what: lies there, for the message.
+
+    Raises:
+        ConfigurationError: it is neither SQLite's nor PostgreSQL's. It is not repeated: it may hold a password.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        address = None
+    if address is None or address.get_backend_name() not in _DRIVERS:
+        raise ConfigurationError(f"the address of {what} must begin with sqlite+aiosqlite:/// or postgresql+psycopg://")
+    return address.set(drivername=_DRIVERS[address.get_backend_name()])
+
+
+def open_engine(address: URL, **options: Any) -> AsyncEngine:
+    """An engine on a checked address; nothing is connected yet. `options` are SQLAlchemy's own."""
+    if address.get_backend_name() == "postgresql":
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+        return create_async_engine(address, hide_parameters=True, connect_args=connect_args, **options)
+    # At DEBUG it writes every statement with its parameters, which SQLAlchemy cannot hide.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    engine = create_async_engine(address, hide_parameters=True, **options)
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # WAL: readers do not wait for a writer. FULL: what was committed survives the machine's death.
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
