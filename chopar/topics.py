@@ -32,6 +32,20 @@ class Key(StrEnum):
     LETTER = "place of a dead letter"
 
 
+class Role(StrEnum):
+    """Who writes or reads a topic; the texts are shown."""
+
+    AGENCY = "that agency"
+    PROVIDERS = "providers"
+    GATEWAY = "gateway"
+    EVERY_PROCESS = "every process"
+    OPERATIONS = "operations"
+    LIST_KEEPERS = "those who keep the lists"
+    SCHEMA_REGISTRY = "schema registry"
+    TRANSPARENCY_LOG = "transparency log"
+    SITUATIONAL_CENTRE = "situational centre"
+
+
 @dataclass(frozen=True, slots=True)
 class TopicLayout:
     """A topic as it is to be created. `settings` are Kafka's own names (`retention.ms`, `cleanup.policy`, ...)."""
@@ -51,10 +65,20 @@ class Topic:
     retention_ms: int | None
     compacted: bool
     partitions: int
-    written_by: str
-    read_by: str
+    writers: tuple[Role, ...]
+    readers: tuple[Role, ...]
     per: str | None = None
     largest_bytes: int | None = None
+
+    @property
+    def written_by(self) -> str:
+        """Who may write it, for people."""
+        return ", ".join(self.writers)
+
+    @property
+    def read_by(self) -> str:
+        """Who may read it, for people."""
+        return ", ".join(self.readers)
 
     def of(self, agency: AgencyId | None = None) -> str:
         """The topic's full name, for one agency where it is one per agency."""
@@ -79,8 +103,8 @@ class Topic:
 def _topic(
     name: str,
     records: tuple[str, ...],
-    written_by: str,
-    read_by: str,
+    writers: tuple[Role, ...],
+    readers: tuple[Role, ...],
     *,
     key: Key = Key.DEMAND,
     retention_ms: int | None = _RETENTION_MS,
@@ -88,36 +112,38 @@ def _topic(
     partitions: int = PARTITIONS,
     per: str | None = None,
 ) -> Topic:
-    return Topic(name, records, key, retention_ms, compacted, partitions, written_by, read_by, per)
+    return Topic(name, records, key, retention_ms, compacted, partitions, writers, readers, per)
 
 
-DEMAND_SUBMITTED = _topic("demand.submitted.", ("chopar.demand.Demand",), "that agency", "gateway", per="requester")
+DEMAND_SUBMITTED = _topic(
+    "demand.submitted.", ("chopar.demand.Demand",), (Role.AGENCY,), (Role.GATEWAY,), per="requester"
+)
 DEMAND_RESOLVED = _topic(
-    "demand.resolved.", ("chopar.demand.DemandResolved",), "gateway", "that agency", per="requester"
+    "demand.resolved.", ("chopar.demand.DemandResolved",), (Role.GATEWAY,), (Role.AGENCY,), per="requester"
 )
 EVIDENCE_REQUESTED = _topic(
-    "evidence.requested.", ("chopar.evidence.EvidenceRequested",), "gateway", "that provider", per="provider"
+    "evidence.requested.", ("chopar.evidence.EvidenceRequested",), (Role.GATEWAY,), (Role.AGENCY,), per="provider"
 )
 EVIDENCE_PROVIDED = _topic(
     "evidence.provided.",
     ("chopar.evidence.EvidenceProvided",),
-    "providers",
-    "that agency",
+    (Role.PROVIDERS,),
+    (Role.AGENCY,),
     retention_ms=_EVIDENCE_MS,
     per="requester",
 )
 EXCHANGE_RECORDED = _topic(
     "exchange.recorded",
     ("chopar.exchange.ExchangeRecorded",),
-    "providers, gateway",
-    "gateway, operations, transparency log, situational centre",
+    (Role.PROVIDERS, Role.GATEWAY),
+    (Role.GATEWAY, Role.OPERATIONS, Role.TRANSPARENCY_LOG, Role.SITUATIONAL_CENTRE),
     retention_ms=None,
 )
 LAW_ACTIVATED = _topic(
     "law.activated",
     ("chopar.law.ListActivated", "chopar.law.ListMark"),
-    "those who keep the lists; gateway (marks)",
-    "gateway, operations",
+    (Role.LIST_KEEPERS, Role.GATEWAY),  # the gateway writes marks
+    (Role.GATEWAY, Role.OPERATIONS, Role.LIST_KEEPERS),
     key=Key.ACTIVATION,
     compacted=True,
     partitions=1,
@@ -125,13 +151,15 @@ LAW_ACTIVATED = _topic(
 OPERATIONS_REPLAYED = _topic(
     "operations.replayed",
     ("chopar.operations.ReplayRequested", "chopar.operations.LetterReplayed"),
-    "operations; every process (what it replayed)",
-    "every process",
+    (Role.OPERATIONS, Role.EVERY_PROCESS),  # a process says what it replayed
+    (Role.OPERATIONS, Role.EVERY_PROCESS),
     key=Key.LETTER,
     retention_ms=None,
     partitions=1,
 )
-SCHEMAS = _topic("_schemas", (), "schema registry", "schema registry", key=Key.SCHEMA, compacted=True, partitions=1)
+SCHEMAS = _topic(
+    "_schemas", (), (Role.SCHEMA_REGISTRY,), (Role.SCHEMA_REGISTRY,), key=Key.SCHEMA, compacted=True, partitions=1
+)
 
 TOPICS = (
     DEMAND_SUBMITTED,
@@ -177,8 +205,8 @@ def layouts(requesters: Iterable[AgencyId], providers: Iterable[AgencyId]) -> It
                     _RETENTION_MS,
                     compacted=False,
                     partitions=1,
-                    written_by="the consumer that failed",
-                    read_by="the readers of its origin",
+                    writers=topic.readers,  # the consumer that failed is one of them
+                    readers=(*topic.readers, Role.OPERATIONS),
                     largest_bytes=_DEAD_LETTER_BYTES,
                 )
                 yield dead.layout()
