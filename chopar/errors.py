@@ -28,6 +28,7 @@
         FencedError                   fenced                  (another process has taken over as the one writer)
         FirstRecordsLostError         first_records_lost      (what decides on repetitions may have left the log)
         LawUnreadableError            law_unreadable          (an activation or a list cannot be understood)
+        RegisterRevisionError         register_revision       (a database's tables are not those of this version)
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
       NotFoundError                 what was asked for by name does not exist
       InvalidEntryError             an entry breaks the rules of the register it is meant for
@@ -206,6 +207,12 @@ class LawUnreadableError(StopError):
     """A record of `law.activated`, or a list version, cannot be understood."""
 
     code = "law_unreadable"
+
+
+class RegisterRevisionError(StopError):
+    """A database is of a newer revision than this code, of none that it knows, or a migration of it failed."""
+
+    code = "register_revision"
 
 
 class ConfigurationError(ChoparError):

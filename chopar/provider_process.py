@@ -25,18 +25,11 @@ from chopar.observe import serve as serve_http
 from chopar.provider import Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
-from chopar.settings import ProcessSettings, SchemaRegistrySettings, StoreSettings
+from chopar.settings import ProviderSettings
 
 _ASK_AGAIN_SECONDS = 1.0
 
 _log = structlog.get_logger()
-
-
-class ProviderSettings(ProcessSettings):
-    """What a provider's process is told. Subclasses set `env_prefix`."""
-
-    schema_registry: SchemaRegistrySettings
-    store: StoreSettings
 
 
 async def serve(

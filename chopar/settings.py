@@ -44,6 +44,9 @@ class StoreSettings(BaseModel):
 
     url: str = Field(min_length=1, repr=False)
 
+    migrate: bool = True
+    """Whether an older register may be brought to this version's revision at start; `--migrate` does it once."""
+
 
 class ProcessSettings(BaseSettings):
     """What every process has. Subclasses set `env_prefix` in their `model_config`."""
@@ -77,3 +80,10 @@ class ProcessSettings(BaseSettings):
                 f"{prefix}{'__'.join(str(part) for part in e['loc'])}".upper() + f": {e['msg']}" for e in error.errors()
             ]
             raise ConfigurationError("settings: " + "; ".join(wrong)) from None
+
+
+class ProviderSettings(ProcessSettings):
+    """What a provider's process is told. Subclasses set `env_prefix`."""
+
+    schema_registry: SchemaRegistrySettings
+    store: StoreSettings

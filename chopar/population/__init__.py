@@ -10,6 +10,7 @@ that. What a register stores, and what it says of its coverage, is left to the s
 
 from chopar.population.model import Address, BusinessObject, Firm, OwedTax, Person, Sex, TaxKind
 from chopar.population.population import DEFAULT_SEED, REFERENCE_DAY, Population
+from chopar.population.recipe import Recipe
 from chopar.population.registers import RegisterKind
 from chopar.population.territories import REGIONS, Region
 
@@ -23,6 +24,7 @@ __all__ = [
     "OwedTax",
     "Person",
     "Population",
+    "Recipe",
     "Region",
     "RegisterKind",
     "Sex",

@@ -1,4 +1,4 @@
-"""The tax service: `python -m services.tax`, and `--seed` to fill its register with synthetic entries."""
+"""The tax service: `python -m services.tax`; `--seed` fills its register with synthetic entries."""
 
 import argparse
 import asyncio
@@ -7,9 +7,8 @@ import sys
 import structlog
 
 from chopar.messages.evidence import TaxDebt
-from chopar.population import Population
+from chopar.population import Recipe
 from chopar.process import parser, run
-from chopar.provider_process import serve
 from services.tax.handlers import provider
 from services.tax.seed import fill
 from services.tax.settings import TaxSettings
@@ -21,11 +20,14 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
     store = SqlTaxStore(settings.store.url)
     register = CoalescingTaxRegister(store)
     try:
-        await store.create_schema()
+        await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
         if arguments.seed:
-            added = await fill(store, Population.make(settings.seed, settings.people, settings.firms))
+            added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
             structlog.get_logger().info("register.seeded", added=added)
+        if arguments.seed or arguments.migrate:
             return
+        from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
+
         await serve(provider, register, [TaxDebt], settings, stop)
     finally:
         await register.close()
@@ -35,4 +37,5 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
 if __name__ == "__main__":
     options = parser("services.tax", "Answers whether a person or business owes taxes.")
     options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
+    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
     sys.exit(run(TaxSettings, main, options))

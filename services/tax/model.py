@@ -78,8 +78,20 @@ class TaxStore(Protocol):
         """
         ...
 
-    async def seed(self, accounts: Iterable[TaxAccount]) -> int:
+    async def seeded(self, recipe: str) -> bool:
+        """Whether the register was filled with the synthetic population of this recipe.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time.
+        """
+        ...
+
+    async def seed(self, accounts: Iterable[TaxAccount], recipe: str | None = None) -> int:
         """Add the taxpayers who are not there yet, with their debts; those who are there stay as they are.
+
+        Args:
+            accounts: to be added.
+            recipe: of the population that they are all of; noted with them, and `seeded` knows it.
 
         Returns:
             How many were added.

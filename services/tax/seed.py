@@ -7,7 +7,7 @@ decided here.
 from collections.abc import Iterator
 from datetime import date
 
-from chopar.population import Firm, Person, Population, RegisterKind
+from chopar.population import Firm, Person, Population, Recipe, RegisterKind
 from services.tax.model import DebtEntry, TaxAccount, Taxpayer, TaxStore, one_entry_a_tax
 
 # Taxpayer numbers began on this day (Cabinet of Ministers resolution 130 of 1997-03-11).
@@ -24,8 +24,8 @@ def accounts(population: Population) -> Iterator[TaxAccount]:
             yield TaxAccount(taxpayer, one_entry_a_tax(owed))
 
 
-async def fill(store: TaxStore, population: Population) -> int:
-    """Add the population's entries to a register; entries that are there stay as they are.
+async def fill(store: TaxStore, recipe: Recipe) -> int:
+    """Add a population's entries to a register, unless that was done; entries that are there stay as they are.
 
     Returns:
         How many were added.
@@ -33,7 +33,9 @@ async def fill(store: TaxStore, population: Population) -> int:
     Raises:
         RegisterUnavailableError: retriable; nothing was added.
     """
-    return await store.seed(accounts(population))
+    if await store.seeded(recipe.text):
+        return 0
+    return await store.seed(accounts(recipe.make()), recipe.text)
 
 
 def _taxpayer(who: Person | Firm, on: date) -> Taxpayer:

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chopar.population import DEFAULT_SEED
-from chopar.provider_process import ProviderSettings
+from chopar.settings import ProviderSettings
 
 
 class TaxSettings(ProviderSettings):

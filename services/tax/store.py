@@ -1,13 +1,11 @@
 """The tax register in a database (SQLite as embedded default, PostgreSQL in production), and its double in memory.
 
-One set of statements serves both databases. No identifier reaches a log or an error: SQLAlchemy hides parameters,
-aiosqlite is kept from logging them, and the driver's own words, which may quote a row, are not repeated. Rules are
-left to the model, synthetic entries to the seed.
+One set of statements serves both databases; connections, time-outs, revisions and errors are `chopar.register`'s.
+Rules are left to the model, synthetic entries to the seed.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
@@ -25,13 +23,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
-from chopar.database import database_address, open_engine
-from chopar.errors import NotFoundError, RegisterUnavailableError
+from chopar.errors import NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.lookups import CoalescedLookups
+from chopar.migrations import Migrations
+from chopar.register import RegisterDatabase, seeding_table
 from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, TaxStore, one_entry_a_tax
 
 _METADATA = MetaData()
@@ -54,6 +51,8 @@ _TAX_DEBT = Table(
     CheckConstraint(f"length(tax) BETWEEN 1 AND {LONGEST_TAX}", name="tax_has_a_name"),
     sqlite_with_rowid=False,
 )
+seeding_table(_METADATA)
+MIGRATIONS = Migrations(Path(__file__).parent / "migrations", _METADATA, "the tax register")
 
 # One statement with a left join: who is unknown, owes nothing or owes costs the same statements.
 _ACCOUNTS = (
@@ -68,11 +67,6 @@ _HOLD_TAXPAYER = (
 )
 _CLEAR_DEBTS = delete(_TAX_DEBT).where(_TAX_DEBT.c.identifier == _OF_ONE)
 _ADD_DEBTS = insert(_TAX_DEBT)
-# The same text in both; SQLAlchemy keeps ON CONFLICT with the dialects.
-_ADD_NEW_TAXPAYERS = {
-    "sqlite": sqlite.insert(_TAXPAYER).on_conflict_do_nothing().returning(_TAXPAYER.c.identifier),
-    "postgresql": postgresql.insert(_TAXPAYER).on_conflict_do_nothing().returning(_TAXPAYER.c.identifier),
-}
 
 
 class SqlTaxStore:
@@ -88,26 +82,16 @@ class SqlTaxStore:
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        address = database_address(url, "the tax register")
-        self._writer = open_engine(address)
-        # Look-ups are single statements. Without a transaction round them two round trips (to the server, or to
-        # aiosqlite's thread) are saved; an engine of its own, as switching a connection costs as much again.
-        self._reader = open_engine(address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
-        self._timeout_seconds = timeout_seconds
+        self._database = RegisterDatabase(url, MIGRATIONS, timeout_seconds=timeout_seconds)
 
-    async def create_schema(self) -> None:
-        """Create the tables that are missing. The first change of a table brings Alembic; till then there is no need.
-
-        Raises:
-            RegisterUnavailableError: retriable; the database does not answer.
-        """
-        async with self._answering(), self._writer.begin() as connection:
-            await connection.run_sync(_METADATA.create_all)
+    async def create_schema(self, *, migrate: bool = True) -> None:
+        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
+        await self._database.prepare(migrate=migrate)
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
         """As `TaxStore` says."""
         by_text = {subject.text: subject for subject in subjects}
-        async with self._answering(), self._reader.connect() as connection:
+        async with self._database.reading() as connection:
             rows = (await connection.execute(_ACCOUNTS, {"identifiers": list(by_text)})).all()
         taxpayers: dict[str, Taxpayer] = {}
         debts: dict[str, list[DebtEntry]] = {}
@@ -120,25 +104,32 @@ class SqlTaxStore:
             for identifier, taxpayer in taxpayers.items()
         }
 
-    async def seed(self, accounts: Iterable[TaxAccount]) -> int:
+    async def seeded(self, recipe: str) -> bool:
+        """As `TaxStore` says."""
+        return await self._database.seeded(recipe)
+
+    async def seed(self, accounts: Iterable[TaxAccount], recipe: str | None = None) -> int:
         """As `TaxStore` says; one transaction, so a process that dies in it leaves nothing half done."""
         by_text = {account.taxpayer.subject.text: account for account in accounts}
-        if not by_text:
-            return 0
         rows = [_taxpayer_row(account.taxpayer) for account in by_text.values()]
-        add_new_taxpayers = _ADD_NEW_TAXPAYERS[self._writer.dialect.name]
-        async with self._answering(bulk=True), self._writer.begin() as connection:
-            added = (await connection.execute(add_new_taxpayers, rows)).scalars().all()
+        add_new_taxpayers = self._database.adding_new(_TAXPAYER).returning(_TAXPAYER.c.identifier)
+        async with self._database.writing(bulk=True) as connection:
+            added: Sequence[str] = ()
+            if rows:
+                inserted = await connection.execute(add_new_taxpayers, rows)
+                added = inserted.scalars().all()
             debts = [row for identifier in added for row in _debt_rows(identifier, by_text[identifier].debts)]
             if debts:
                 await connection.execute(_ADD_DEBTS, debts)
+            if recipe is not None:
+                await self._database.mark_seeded(connection, recipe, len(added))
         return len(added)
 
     async def set_debts(self, subject: DataSubject, debts: Iterable[DebtEntry]) -> None:
         """As `TaxStore` says."""
         rows = _debt_rows(subject.text, debts)
         one = {"of_identifier": subject.text}
-        async with self._answering(), self._writer.begin() as connection:
+        async with self._database.writing() as connection:
             if (await connection.execute(_HOLD_TAXPAYER, one)).rowcount == 0:
                 raise NotFoundError("the subject is not in the tax register")
             await connection.execute(_CLEAR_DEBTS, one)
@@ -147,19 +138,7 @@ class SqlTaxStore:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._writer.dispose()
-        await self._reader.dispose()
-
-    @asynccontextmanager
-    async def _answering(self, *, bulk: bool = False) -> AsyncIterator[None]:
-        """Bound the time and translate what the database says into RegisterUnavailableError."""
-        try:
-            async with asyncio.timeout(None if bulk else self._timeout_seconds):
-                yield
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            # The kind of error alone, and its chain cut: PostgreSQL's detail quotes the row, identifier and all.
-            cause = type(getattr(error, "orig", None) or error).__name__
-            raise RegisterUnavailableError(f"the tax register does not answer ({cause})") from None
+        await self._database.close()
 
 
 class DictTaxStore:
@@ -167,17 +146,24 @@ class DictTaxStore:
 
     def __init__(self) -> None:
         self._accounts: dict[DataSubject, TaxAccount] = {}
+        self._recipes: set[str] = set()
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
         """As `TaxStore` says."""
         return {subject: self._accounts[subject] for subject in subjects if subject in self._accounts}
 
-    async def seed(self, accounts: Iterable[TaxAccount]) -> int:
+    async def seeded(self, recipe: str) -> bool:
+        """As `TaxStore` says."""
+        return recipe in self._recipes
+
+    async def seed(self, accounts: Iterable[TaxAccount], recipe: str | None = None) -> int:
         """As `TaxStore` says."""
         before = len(self._accounts)
         for account in accounts:
             kept = TaxAccount(account.taxpayer, one_entry_a_tax(account.debts))
             self._accounts.setdefault(account.taxpayer.subject, kept)
+        if recipe is not None:
+            self._recipes.add(recipe)
         return len(self._accounts) - before
 
     async def set_debts(self, subject: DataSubject, debts: Iterable[DebtEntry]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from chopar.errors import ConfigurationError, InvalidEntryError, NotFoundError, RegisterUnavailableError
 from chopar.identifiers import BusinessId, DataSubject, PersonId
-from chopar.population import Population
+from chopar.population import Recipe
 from services.tax.model import MOST_TIYIN, DebtEntry, TaxAccount, Taxpayer, TaxStore
 from services.tax.seed import accounts, fill
 from services.tax.store import CoalescingTaxRegister, DictTaxStore, SqlTaxStore
@@ -116,12 +116,16 @@ async def test_two_seeders_at_the_same_time_add_everybody_once(store: TaxStore) 
 
 
 async def test_a_population_fills_the_register(store: TaxStore) -> None:
-    population = Population.make(1, 400, 40)
+    recipe = Recipe(1, 400, 40)
+    population = recipe.make()
     expected = {account.taxpayer.subject: account for account in accounts(population)}
-    assert await fill(store, population) == len(expected) > 300
+    assert not await store.seeded(recipe.text)
+    assert await fill(store, recipe) == len(expected) > 300
+    assert await store.seeded(recipe.text)
     everybody = [person.pinfl for person in population.people] + [firm.stir for firm in population.firms]
     assert await store.accounts_of(everybody) == expected
-    assert await fill(store, population) == 0
+    assert await fill(store, recipe) == 0
+    assert not await store.seeded(Recipe(1, 401, 40).text)
 
 
 async def test_the_register_answers_each_waiter_its_own_account(store: TaxStore) -> None:
@@ -137,7 +141,7 @@ async def test_look_ups_of_a_batch_are_one_statement_hit_or_not(sql_store: SqlTa
     await sql_store.seed(ACCOUNTS)
     register = CoalescingTaxRegister(sql_store)
     statements: list[str] = []
-    engine = sql_store._reader.sync_engine
+    engine = sql_store._database.reader.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     await asyncio.gather(*(register.debts_of(subject) for subject in (DEBTOR, CLEAN, FIRM, UNKNOWN)))
     assert len(statements) == 1
@@ -184,7 +188,7 @@ async def test_sqlite_is_durable_and_lets_readers_read(tmp_path: Path) -> None:
     store = SqlTaxStore(f"sqlite+aiosqlite:///{file}")
     await store.create_schema()
     await store.seed(ACCOUNTS)
-    for engine in (store._writer, store._reader):
+    for engine in (store._database.writer, store._database.reader):
         async with engine.connect() as connection:
             values = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one() for name in _PRAGMAS]
         assert dict(zip(_PRAGMAS, values, strict=True)) == _PRAGMAS

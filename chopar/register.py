@@ -1,0 +1,119 @@
+"""A provider's register in a database: SQLite as embedded default, PostgreSQL in production, one set of statements.
+
+Brings the tables to the revision of the code, bounds the time of whatever is asked, and says nothing but
+RegisterUnavailableError if the database does not answer: locked, full, away, or of another shape than the code. No
+identifier reaches a log or an error: SQLAlchemy hides parameters, aiosqlite is kept from logging them, and the
+driver's own words, which may quote a row, are not repeated. Tables and statements are left to the service.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chopar.database import database_address, open_engine
+from chopar.errors import RegisterUnavailableError
+from chopar.migrations import Migrations, bring_up_to_date
+
+
+def seeding_table(metadata: MetaData) -> Table:
+    """The table in which a register keeps by which recipes it was filled with synthetic entries."""
+    return Table(
+        "seeding",
+        metadata,
+        Column("recipe", String(200), primary_key=True),
+        Column("added", Integer, nullable=False),
+    )
+
+
+_SEEDING = seeding_table(MetaData())
+
+
+class RegisterDatabase:
+    """A register's connections. Nothing is opened before the first use.
+
+    Args:
+        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
+            out.
+        migrations: of the service.
+        timeout_seconds: within which a look-up or change must be done.
+
+    Raises:
+        ConfigurationError: the address is of another kind.
+    """
+
+    def __init__(self, url: str, migrations: Migrations, *, timeout_seconds: float = 10.0) -> None:
+        self._address = database_address(url, migrations.what)
+        self._migrations = migrations
+        self.writer = open_engine(self._address)
+        # Look-ups are single statements. Without a transaction round them two round trips (to the server, or to
+        # aiosqlite's thread) are saved; an engine of its own, as switching a connection costs as much again.
+        self.reader = open_engine(self._address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self._timeout_seconds = timeout_seconds
+
+    def adding_new(self, table: Table) -> Insert:
+        """An insert that passes over rows whose key is there. The same text in both databases, but kept apart."""
+        if self._address.get_backend_name() == "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+    async def prepare(self, *, migrate: bool = True) -> None:
+        """Bring the tables to the revision of the code; raises what `bring_up_to_date` does."""
+        await bring_up_to_date(self._address, self._migrations, automatic=migrate)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for look-ups, each a statement of its own.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time.
+        """
+        async with self.answering(), self.reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction: all that is done in it is kept, or nothing.
+
+        Args:
+            bulk: it may take as long as it takes.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time. Nothing was changed.
+        """
+        async with self.answering(bulk=bulk), self.writer.begin() as connection:
+            yield connection
+
+    async def seeded(self, recipe: str) -> bool:
+        """Whether the register was filled by this recipe.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time.
+        """
+        async with self.reading() as connection:
+            found = await connection.execute(select(_SEEDING.c.added).where(_SEEDING.c.recipe == recipe))
+            return found.first() is not None
+
+    async def mark_seeded(self, connection: AsyncConnection, recipe: str, added: int) -> None:
+        """Note, in the transaction that added them, that the register was filled by this recipe."""
+        await connection.execute(self.adding_new(_SEEDING), {"recipe": recipe, "added": added})
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+    @asynccontextmanager
+    async def answering(self, *, bulk: bool = False) -> AsyncIterator[None]:
+        """Bound the time and translate what the database says into RegisterUnavailableError."""
+        try:
+            async with asyncio.timeout(None if bulk else self._timeout_seconds):
+                yield
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            # The kind of error alone, and its chain cut: PostgreSQL's detail quotes the row, identifier and all.
+            cause = type(getattr(error, "orig", None) or error).__name__
+            raise RegisterUnavailableError(f"{self._migrations.what} does not answer ({cause})") from None
