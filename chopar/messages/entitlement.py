@@ -2,14 +2,15 @@
 
 Works on decoded Avro data, so it knows no evidence type. A field is named by its name; `debts.amount_tiyin` names one
 field of a record, or of each record in a list: two levels, no more (whoever loads a list refuses deeper ones). Where a
-name has two levels and the datum holds no record there, nothing is let through. `source_register`, `as_of` and
-`fields_given` always come along.
+name has two levels and the datum holds no record there, nothing is let through. What `ALWAYS` names comes along with
+every answer: without the reach of a register, its name and the day, or with a number that is no longer the person's and
+nothing to say so, what is let through would be misread.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-ALWAYS = frozenset({"source_register", "as_of", "fields_given"})
+ALWAYS = frozenset({"source_register", "register_coverage", "linked_by", "as_of", "fields_given"})
 
 
 def _tree(fields: Iterable[str]) -> dict[str, set[str]]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import chopar.messages.civil_status
 import chopar.messages.demand
 import chopar.messages.evidence
 import chopar.messages.exchange
