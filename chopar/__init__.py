@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from chopar.bus.inbox import Effect, EffectKey, Inbox, InboxMetrics
     from chopar.bus.kafka import KafkaBus
     from chopar.bus.memory import MemoryBus
-    from chopar.completion import Completion, Delivered, Rejected
+    from chopar.completion import Completion, Delivered, Rejected, Undelivered
     from chopar.errors import ChoparError
     from chopar.identifiers import BusinessId, PersonId
     from chopar.inbox import effect_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ProviderHandler,
         subject_of,
     )
-    from chopar.requester import Exchange, Requester, Undelivered
+    from chopar.requester import Exchange, Requester
     from chopar.schema_registry import HttpSchemaRegistry, InMemorySchemaRegistry
 
 _HOMES = {
@@ -35,7 +35,7 @@ _HOMES = {
     "chopar.bus.inbox": ("Effect", "EffectKey", "Inbox", "InboxMetrics"),
     "chopar.bus.kafka": ("KafkaBus",),
     "chopar.bus.memory": ("MemoryBus",),
-    "chopar.completion": ("Completion", "Delivered", "Rejected"),
+    "chopar.completion": ("Completion", "Delivered", "Rejected", "Undelivered"),
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
     "chopar.inbox": ("effect_of",),
@@ -51,7 +51,7 @@ _HOMES = {
         "ProviderHandler",
         "subject_of",
     ),
-    "chopar.requester": ("Exchange", "Requester", "Undelivered"),
+    "chopar.requester": ("Exchange", "Requester"),
     "chopar.schema_registry": ("HttpSchemaRegistry", "InMemorySchemaRegistry"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

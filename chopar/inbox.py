@@ -18,17 +18,14 @@ from chopar.errors import NotAnEffectError
 from chopar.messages.demand import Demand, DemandResolved, ResolvedDocument
 
 
-def effect_of(
-    demand: Demand, delivered: Delivered, *, resolution: DemandResolved | None = None, supersedes: bytes | None = None
-) -> Effect:
-    """The effect of a final answer, late ones included.
+def effect_of(demand: Demand, delivered: Delivered, *, resolution: DemandResolved | None = None) -> Effect:
+    """The effect of a final answer, late ones and corrections included; each correction is an effect of its own.
 
     Args:
         demand: as it was sent.
         delivered: what a provider answered.
         resolution: of the demand. Needed only where two documents of the demand are alike but for the values of their
             parameters: an answer does not repeat these.
-        supersedes: which answer this one corrects.
 
     Raises:
         NotAnEffectError: the answer is not final, or is of no document of this demand, or of one of several and
@@ -41,7 +38,7 @@ def effect_of(
         raise NotAnEffectError("nobody was asked for this document")
     parameters = _parameters(demand, document, resolution)
     key = EffectKey.of(
-        demand.requester, demand.demand_id, document.document_type, document.about, parameters, supersedes
+        demand.requester, demand.demand_id, document.document_type, document.about, parameters, delivered.supersedes
     )
     return Effect(key, _content(delivered), document.provider)
 

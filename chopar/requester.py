@@ -15,7 +15,6 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -26,7 +25,7 @@ import structlog
 
 from chopar.avro import SchemaFiles
 from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
-from chopar.completion import Completion, Delivered, Rejected
+from chopar.completion import Completion, Delivered, Rejected, Repeated, Undelivered
 from chopar.envelope import Origin, outgoing
 from chopar.errors import (
     ChoparError,
@@ -59,14 +58,6 @@ _CLOCKS_APART = timedelta(minutes=2)
 """How far our clock may run ahead of the broker's, whose time decides."""
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Undelivered:
-    """Nothing final arrived for a document by `expires_at`, by the broker's time."""
-
-    document_type: str
-    about: str | None
 
 
 Event: TypeAlias = DemandResolved | Delivered | Rejected | Undelivered
@@ -370,7 +361,7 @@ class Exchange:
         if isinstance(event, Rejected):
             provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
             _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
-        return event
+        return None if isinstance(event, Repeated) else event
 
     async def _expire(self) -> None:
         """End what is open when nothing more can have come in time.

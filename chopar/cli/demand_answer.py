@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from chopar.cli.exit_codes import ExitCode, worst
-from chopar.completion import Delivered, Rejected
+from chopar.completion import Delivered, Rejected, Undelivered
 from chopar.messages.demand import (
     DemandedDocument,
     DemandResolved,
@@ -16,7 +16,7 @@ from chopar.messages.demand import (
     ResolvedDocument,
     Rule,
 )
-from chopar.requester import Event, Undelivered
+from chopar.requester import Event
 
 Status = Literal["answered", "waiting", "refused"]
 

@@ -16,7 +16,7 @@ from chopar.cli.demand_answer import (
     unanswered,
 )
 from chopar.cli.output import plain
-from chopar.completion import Delivered, Rejected
+from chopar.completion import Delivered, Rejected, Undelivered
 from chopar.messages.demand import (
     DemandedDocument,
     DemandResolved,
@@ -27,7 +27,6 @@ from chopar.messages.demand import (
     Rule,
 )
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
-from chopar.requester import Undelivered
 
 DEMAND_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789012")
 NOW = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)

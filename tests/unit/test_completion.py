@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from chopar.completion import Completion, Delivered, Rejected
+from chopar.completion import Completion, Delivered, Rejected, Repeated
 from chopar.messages.demand import DemandResolved, FetchMode, Outcome, PersonMayBeAsked, ResolvedDocument
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, UnavailableCode
 from tests.builders import NOW, NOW_MS, demand_id
@@ -82,7 +82,7 @@ class Answered:
         }
         self.provided = EvidenceProvided.model_validate({**fields, **envelope})
 
-    def to(self, completion: Completion) -> Delivered | Rejected | None:
+    def to(self, completion: Completion) -> Delivered | Rejected | Repeated | None:
         if isinstance(self.body, UnavailableCode):
             unavailable = EvidenceUnavailable(code=self.body, source_register="register", as_of=NOW)
             return completion.answer(self.provided, None, unavailable, self.at_ms)
@@ -115,7 +115,7 @@ REJECTED: list[tuple[str, Answered]] = [
 ]
 
 # What arrives, and what is said of it: `+` delivered and ended, `~` delivered and not final, `late`, `resolved`, a code
-# of a rejection, `undelivered:` with the documents, `-` nothing; `!` after it where the demand is complete.
+# of a rejection, `=` repeated, `undelivered:` with the documents, `-` nothing; `!` after it where it is complete.
 VECTORS: list[tuple[str, list[tuple[Step, str]]]] = [
     ("one document", [(ONE, "resolved"), (Answered(A), "+!")]),
     ("nothing to fetch is complete at once", [(resolution(gap()), "resolved!")]),
@@ -127,11 +127,11 @@ VECTORS: list[tuple[str, list[tuple[Step, str]]]] = [
     ("no_record ends a document", [(ONE, "resolved"), (Answered(A, body=NO_RECORD), "+!")]),
     (
         "completion comes once",
-        [(ONE, "resolved"), (Answered(A), "+!"), (Answered(A), "-!"), (ONE, "-!"), (EXPIRE, "undelivered:!")],
+        [(ONE, "resolved"), (Answered(A), "+!"), (Answered(A), "=!"), (ONE, "-!"), (EXPIRE, "undelivered:!")],
     ),
     (
         "the first final answer wins",
-        [(TWO, "resolved"), (Answered(A), "+"), (Answered(A, body=datum(has_debt=False)), "-"), (Answered(B), "+!")],
+        [(TWO, "resolved"), (Answered(A), "+"), (Answered(A, body=datum(has_debt=False)), "="), (Answered(B), "+!")],
     ),
     ("an unknown request id", [(ONE, "resolved"), (Answered(ELSEWHERE), "-"), (Answered(A), "+!")]),
     (
@@ -149,7 +149,7 @@ VECTORS: list[tuple[str, list[tuple[Step, str]]]] = [
     ),
     (
         "late twice is shown once",
-        [(ONE, "resolved"), (Answered(A, at_ms=EXPIRES_MS), "late"), (Answered(A, at_ms=EXPIRES_MS + 1), "-")],
+        [(ONE, "resolved"), (Answered(A, at_ms=EXPIRES_MS), "late"), (Answered(A, at_ms=EXPIRES_MS + 1), "=")],
     ),
     (
         "a late answer is checked as any other",
@@ -171,7 +171,7 @@ VECTORS: list[tuple[str, list[tuple[Step, str]]]] = [
             (EXPIRE, "undelivered:paper-b!"),
             (EXPIRE, "undelivered:!"),
             (Answered(B), "late!"),
-            (Answered(A), "-!"),
+            (Answered(A), "=!"),
         ],
     ),
     (
@@ -197,6 +197,8 @@ def said(completion: Completion, step: Step) -> str:
         if isinstance(event, Delivered):
             word = "late" if event.late else "+" if event.final else "~"
             assert event.ends is (word == "+")
+        elif isinstance(event, Repeated):
+            word = "=" if event.same_content else "other"
         else:
             word = event.code if event else "-"
     return word + "!" * completion.complete

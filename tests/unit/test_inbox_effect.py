@@ -1,5 +1,6 @@
 """Which effect an answer is: the same for the same question, another for another, and none where there is none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_the_key_is_what_was_asked_and_no_message_id() -> None:
     assert one == other_secret
     assert one.key == key(demand(), "tax-debt-certificate", {})
     assert one.provider == "tax-committee"
-    corrected = effect_of(demand(), delivered(), supersedes=b"answer")
+    corrected = effect_of(demand(), replace(delivered(), supersedes=b"answer"))
     assert corrected.key == key(demand(), "tax-debt-certificate", {}, supersedes=b"answer") != one.key
 
 
