@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := chopar gateway services tests
+CODE := chopar gateway services deploy tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean install format lint types imports lists schemas test bench check lock docs python
+.PHONY: help up down clean install format lint types imports manifests lists schemas test bench check lock docs python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ types: $(VENV)/.dev ## check types, strictly
 imports: $(VENV)/.dev ## check that imports point one way
 	$(BIN)/lint-imports
 
+manifests: $(VENV)/.dev ## make compose.yaml and the Kubernetes manifests from the code
+	$(BIN)/python -m deploy.render
+
 lists: $(VENV)/.dev ## make the lists (TOML) from the facts (CSV)
 	$(BIN)/python -m gateway.lists.convert
 
@@ -55,16 +58,19 @@ bench: $(VENV)/.dev ## measure what an exchange costs, on a broker of its own (4
 
 check: lint types imports ## everything that must hold before a change is kept
 	$(BIN)/python -m gateway.lists.convert --check
+	$(BIN)/python -m deploy.render --check
 	$(MAKE) test
 
 docs: $(VENV)/.dev ## show the changelog as the next release would have it
 	$(BIN)/towncrier build --draft --version next
 
-lock: ## resolve both locks anew (needs uv)
+lock: ## resolve the locks anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra broker --extra build --extra postgresql --extra speed pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra postgresql --extra speed -c requirements.lock pyproject.toml -o deploy/requirements.lock
 
 # One at a time: a second `make` waits here and then finds everything made. Python holds the lock (on this file), since
 # flock(1) is not on every system.
