@@ -13,6 +13,7 @@
         TooLargeError                 too_large               (over the topic's limit)
         UnsolicitedAnswerError        unsolicited_answer      (an answer to no demand of ours)
         HandlerFailedError            handler_failed          (our code failed on it three times)
+        KilledItsProcessError         killed_its_process      (three processes died while they handled it)
       UnavailableError (retriable)  a thing we depend on does not answer; try again later
         BrokerUnavailableError        broker_unavailable
         SchemaRegistryUnavailableError  schema_registry_unavailable
@@ -20,6 +21,7 @@
         RegisterUnavailableError      register_unavailable
         StoreUnavailableError         store_unavailable       (what this process keeps on disk cannot be written)
         DeliveryError                 delivery_failed         (the broker did not acknowledge)
+          NoSuchTopicError              no_such_topic           (the broker knows no such topic or partition)
         LawIncompleteError            law_incomplete          (a list version, secret or rules number is not here yet)
         LawNotReadError               law_not_read            (what holds at a record's time is not known yet)
       StopError                     this process must not go on; somebody has to look
@@ -118,6 +120,12 @@ class HandlerFailedError(RecordError):
     code = "handler_failed"
 
 
+class KilledItsProcessError(RecordError):
+    """Three processes died, without a word, while they handled this record."""
+
+    code = "killed_its_process"
+
+
 class UnavailableError(ChoparError):
     """A dependency does not answer; a later try can succeed."""
 
@@ -159,6 +167,12 @@ class DeliveryError(UnavailableError):
     """The broker did not acknowledge what was sent."""
 
     code = "delivery_failed"
+
+
+class NoSuchTopicError(DeliveryError):
+    """The broker knows no topic or partition of this name: it is made later, or never."""
+
+    code = "no_such_topic"
 
 
 class LawIncompleteError(UnavailableError):

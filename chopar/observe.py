@@ -11,7 +11,8 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeAlias
 
 import structlog
 import uvicorn
@@ -31,6 +32,26 @@ _BODIES = frozenset({"body", "value", "evidence", "subject", "parameters", "pinf
 
 Ready: TypeAlias = Callable[[], Mapping[str, str]]
 """What is missing before this process can work, by name; empty when it is ready."""
+
+
+class HasLogContext(Protocol):
+    """What is being worked on, and what every line says of it."""
+
+    def log_context(self) -> Mapping[str, Any]:
+        """Keys and values; asked only when a line is written."""
+
+
+BEING_HANDLED: ContextVar[HasLogContext | None] = ContextVar("chopar_being_handled", default=None)
+"""What this task works on. Set for every record, so it costs no more than that; rendered by `add_what_is_handled`."""
+
+
+def add_what_is_handled(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The structlog processor that says in each line to which record it belongs."""
+    handled = BEING_HANDLED.get()
+    if handled is not None:
+        for key, value in handled.log_context().items():
+            event.setdefault(key, value)
+    return event
 
 
 def mask(text: str) -> str:
@@ -75,6 +96,7 @@ def configure_logging(level: str, *, process: str, stream: Any = None, for_good:
     renderer: Any = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_what_is_handled,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -12,6 +12,8 @@ from chopar.topics import TopicLayout
 
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
+_CORRELATION_LENGTH = 36  # a demand id as its ASCII characters
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -42,6 +44,22 @@ class Record(NamedTuple):
             if key == name:
                 return value
         return None
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The key, if it is text that can be shown: a demand id's 36 ASCII characters."""
+        key = self.key
+        return key.decode("ascii") if key is not None and len(key) == _CORRELATION_LENGTH and key.isascii() else None
+
+    @property
+    def message_id(self) -> str | None:
+        """The CloudEvents id, if there is one."""
+        value = self.header("ce_id")
+        return value.decode("ascii", "replace") if value else None
+
+    def log_context(self) -> dict[str, str | None]:
+        """What every log line says that is written while this record is handled."""
+        return {"correlation_id": self.correlation_id, "message_id": self.message_id, "topic": self.topic}
 
 
 class Outgoing(NamedTuple):
@@ -86,7 +104,8 @@ class Producer(Protocol):
 
         Returns:
             One entry per record, in the order given: its acknowledgement, or why it was not acknowledged
-            (`DeliveryError`: unknown whether it was written; `TooLargeError`: it was not and never will be).
+            (`DeliveryError`: unknown whether it was written; `NoSuchTopicError`: it was not, as the broker knows no such
+            topic or partition now; `TooLargeError`: it was not and never will be).
         """
 
 

@@ -1,0 +1,113 @@
+"""CPU of the consume loop itself, on the in-memory bus: a handler that costs nothing, one at once and one that waits.
+
+`python -m tests.load.loop_cpu` prints microseconds of CPU a record, for each kind of handler, several rounds in turn. The bus in
+memory costs the same before and after a change of the loop, so differences are the loop's.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+
+import structlog
+
+from chopar.bus.consume import ConsumeLoop, Outputs
+from chopar.bus.memory import MemoryBus
+from chopar.bus.port import Outgoing, Record, TopicPartition
+from chopar.lookups import CoalescedLookups
+from chopar.topics import TopicLayout
+
+KEY = "01890a5d-ac96-774b-bcce-%012x"
+HEADERS = (("ce_specversion", b"1.0"), ("ce_id", b"01890a5d-ac96-774b-bcce-b302099a8057"))
+
+
+class AtOnce:
+    """A handler as the gateway's: no task, one output before and one after."""
+
+    def __init__(self) -> None:
+        self.handled = 0
+
+    async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+        """Nothing is kept."""
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing is kept."""
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        """Always."""
+
+    def handle(self, record: Record) -> Outputs | Awaitable[Outputs]:
+        """Pass it on."""
+        self.handled += 1
+        return Outputs(
+            (Outgoing("before", record.partition, record.key, record.value),),
+            (Outgoing("after", record.partition, record.key, record.value),),
+        )
+
+
+class Looked(AtOnce):
+    """A handler as a provider's: one coalesced look-up."""
+
+    independent = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lookups: CoalescedLookups[bytes, bytes] = CoalescedLookups(self._all)
+
+    async def _all(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        return dict.fromkeys(keys, b"")
+
+    def handle(self, record: Record) -> Outputs | Awaitable[Outputs]:
+        """Look up, then pass it on."""
+        return self._later(record)
+
+    async def _later(self, record: Record) -> Outputs:
+        await self._lookups.get(record.key or b"")
+        found = super().handle(record)
+        assert isinstance(found, Outputs)
+        return found
+
+
+async def measure(handler: AtOnce, count: int) -> float:
+    """Microseconds of CPU a record."""
+    bus = MemoryBus(lambda: time.time_ns() // 1_000_000)
+    for name in ("in", "before", "after"):
+        bus.log.add(TopicLayout(name, 6))
+    for number in range(count):
+        bus.log.append(Outgoing("in", number % 6, (KEY % number).encode(), b"v" * 600, HEADERS))
+    loop = ConsumeLoop(bus, "group", ["in"], handler)
+    began = time.process_time()
+    running = asyncio.create_task(loop.run())
+    while handler.handled < count:
+        await bus.changed.wait(0.01)
+    loop.stop()
+    await running
+    return (time.process_time() - began) / count * 1e6
+
+
+def main() -> None:
+    """Print the medians."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--count", type=int, default=20_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--log", action="store_true", help="with the line of each record, rendered and thrown away")
+    arguments = options.parse_args()
+    level = 20 if arguments.log else 30
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123  a device
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            logger_factory=structlog.PrintLoggerFactory(nowhere),
+            cache_logger_on_first_use=True,
+        )
+        found: dict[str, list[float]] = {"at_once": [], "looked_up": []}
+        for _ in range(arguments.rounds):
+            found["at_once"].append(asyncio.run(measure(AtOnce(), arguments.count)))
+            found["looked_up"].append(asyncio.run(measure(Looked(), arguments.count)))
+    for name, values in found.items():
+        sys.stdout.write(f"{name}_us={statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})\n")
+
+
+if __name__ == "__main__":
+    main()
