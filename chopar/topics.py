@@ -15,7 +15,8 @@ PARTITIONS = 6
 """Everywhere on a demand's way: every hop copies the partition number, so the counts must be equal."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
-_RETENTION_MS = 35 * _DAY_MS
+RETENTION_MS = 35 * _DAY_MS
+"""Of every topic that says nothing else, dead letters included."""
 _EVIDENCE_MS = 3 * _DAY_MS
 _FOREVER = "-1"
 _DEAD_LETTER_BYTES = (1024 + 64) * 1024
@@ -107,7 +108,7 @@ def _topic(
     readers: tuple[Role, ...],
     *,
     key: Key = Key.DEMAND,
-    retention_ms: int | None = _RETENTION_MS,
+    retention_ms: int | None = RETENTION_MS,
     compacted: bool = False,
     partitions: int = PARTITIONS,
     per: str | None = None,
@@ -202,7 +203,7 @@ def layouts(requesters: Iterable[AgencyId], providers: Iterable[AgencyId]) -> It
                     dead_letter_topic(topic.of(agency)),
                     topic.records,
                     Key.ORIGIN,
-                    _RETENTION_MS,
+                    RETENTION_MS,
                     compacted=False,
                     partitions=1,
                     writers=topic.readers,  # the consumer that failed is one of them

@@ -19,12 +19,25 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 import prometheus_client
 import structlog
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, event, select
+from sqlalchemy import (
+    Column,
+    CursorResult,
+    Executable,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    event,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -33,9 +46,18 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from chopar.database import database_address, open_engine
 from chopar.errors import ConfigurationError, StoreUnavailableError
+from chopar.identifiers import uuid7
+from chopar.messages.demand import MAX_LIFE
+from chopar.topics import EVIDENCE_PROVIDED, RETENTION_MS
 
 # PostgreSQL's class of errors that a second try mends: deadlocks and what could not be put in an order.
 _TRANSACTION_ROLLBACK = "40"
+
+KEPT = MAX_LIFE + timedelta(milliseconds=(EVIDENCE_PROVIDED.retention_ms or 0) + RETENTION_MS) + timedelta(days=7)
+"""How long a row is kept, from the time of its demand's id (75 days).
+
+An answer is given while the demand lives, stays on its topic, is given up and stays among the dead letters; until then
+it may be delivered again. The week is for what is late everywhere."""
 
 _METADATA = MetaData()
 _INBOX = Table(
@@ -58,6 +80,16 @@ _TAKE = {
     "sqlite": sqlite.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
     "postgresql": postgresql.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
 }
+_PURGED_AT_ONCE = 1000  # a short transaction: others wait for it
+_PURGE = (
+    delete(_INBOX)
+    .where(
+        _INBOX.c.effect.in_(
+            select(_INBOX.c.effect).where(_INBOX.c.demand_id < bindparam("before")).limit(_PURGED_AT_ONCE)
+        )
+    )
+    .returning(_INBOX.c.effect)
+)
 _FIRST = select(_INBOX.c.provider, _INBOX.c.content).where(_INBOX.c.effect == bindparam("of_effect"))
 
 _log = structlog.get_logger()
@@ -157,14 +189,15 @@ class Inbox:
         self._timeout_seconds = timeout_seconds
         self.metrics = metrics if metrics is not None else InboxMetrics()
 
-    async def create_schema(self) -> None:
-        """Create the table if it is missing.
+    async def create_schema(self, *more: MetaData) -> None:
+        """Create the table if it is missing, and those of `more`.
 
         Raises:
             StoreUnavailableError: retriable; the database does not answer.
         """
         async with _answering(self._timeout_seconds), self._engine.begin() as connection:
-            await connection.run_sync(_METADATA.create_all)
+            for tables in (_METADATA, *more):
+                await connection.run_sync(tables.create_all)
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["Batch"]:
@@ -185,6 +218,28 @@ class Inbox:
             await batch.commit(transaction)
         for outcome, number in batch.outcomes.items():
             self.metrics.effects.labels(outcome).inc(number)
+
+    async def purge(self, now: datetime) -> int:
+        """Delete the rows of demands that are older than `KEPT`, some at a time; for once a day or so.
+
+        By then no answer to them can be delivered any more, so that nothing is acted on twice.
+
+        Args:
+            now: aware UTC time.
+
+        Returns:
+            How many rows were deleted.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer. What was deleted stays so.
+        """
+        deleted = 0
+        while True:
+            async with self.batch() as batch:
+                some = (await batch.execute(_PURGE, {"before": str(uuid7(now - KEPT, 0))})).all()
+            deleted += len(some)
+            if len(some) < _PURGED_AT_ONCE:
+                return deleted
 
     async def close(self) -> None:
         """Close all connections."""
@@ -230,6 +285,33 @@ class Batch:
                 await savepoint.commit()
             self.outcomes["acted"] += 1
             return True
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run a statement in this transaction.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer, and the batch is lost.
+        """
+        async with self._answered():
+            return await self._connection.execute(statement, parameters)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[AsyncConnection]:
+        """A part of the transaction that is undone alone if it raises; for what is no effect of an answer.
+
+        Raises:
+            StoreUnavailableError: as of `act`.
+        """
+        async with self._turn:
+            async with self._answered():
+                savepoint = await self._connection.begin_nested()
+            try:
+                yield self._connection
+            except BaseException as error:
+                await self._undo(savepoint, error)
+                raise
+            async with self._answered():
+                await savepoint.commit()
 
     async def commit(self, transaction: AsyncTransaction) -> None:
         """Commit, if the database was there all along; `Inbox.batch` does it."""
