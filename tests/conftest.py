@@ -45,7 +45,7 @@ def kafka(request: pytest.FixtureRequest) -> Callable[[], Bus]:
 
     def make() -> Bus:
         from chopar.bus.kafka import KafkaBus
-        from tests.prefixed_bus import PrefixedBus
+        from chopar.bus.prefixed import PrefixedBus
 
         return PrefixedBus(KafkaBus(request.getfixturevalue("bootstrap")), f"t{next(_numbers)}-{os.getpid()}.")
 

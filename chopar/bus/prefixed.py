@@ -1,4 +1,7 @@
-"""A bus on which every test has topics and groups of its own under their real names, on one real broker."""
+"""A bus under whose names a prefix is put: topics and groups of one's own on a broker that others use too.
+
+Whoever is given it sees the real names. For tests, the conformance kit and measurements; not for the exchange itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,16 +11,28 @@ from chopar.topics import TopicLayout
 
 
 class PrefixedBus:
-    """Puts a prefix before every name on the way out, and takes it off on the way back."""
+    """Puts a prefix before every name on the way out, and takes it off on the way back.
+
+    Args:
+        bus: the bus that is shared.
+        prefix: of the names of topics, groups and transactional ids there.
+    """
 
     def __init__(self, bus: Bus, prefix: str) -> None:
         self._bus = bus
         self._prefix = prefix
 
     def producer(self, name: str) -> Producer:
+        """A producer."""
         return _Producer(self._bus.producer(name), self._prefix)
 
+    def fenced_producer(self, transactional_id: str) -> Producer:
+        """A producer of which only the newest incarnation may write."""
+        return _Producer(self._bus.fenced_producer(self._prefix + transactional_id), self._prefix)
+
     def consumer(self, group: str, topics: Sequence[str], *, assigned: Assigned, revoked: Revoked) -> Consumer:
+        """A member of a group."""
+
         async def inner_assigned(partitions: Mapping[TopicPartition, int]) -> None:
             await assigned({_in(place, self._prefix): offset for place, offset in partitions.items()})
 
@@ -28,11 +43,14 @@ class PrefixedBus:
         inner = self._bus.consumer(self._prefix + group, names, assigned=inner_assigned, revoked=inner_revoked)
         return _Fetcher(inner, self._prefix)
 
-    def reader(self, start: Mapping[TopicPartition, int | None]) -> Reader:
-        inner = self._bus.reader({_out(place, self._prefix): offset for place, offset in start.items()})
+    def reader(self, start: Mapping[TopicPartition, int | None], *, read_committed: bool = False) -> Reader:
+        """A reader of the named partitions."""
+        places = {_out(place, self._prefix): offset for place, offset in start.items()}
+        inner = self._bus.reader(places, read_committed=read_committed)
         return _Fetcher(inner, self._prefix)
 
     def admin(self) -> Admin:
+        """An admin that sees the topics with the prefix alone."""
         return _Admin(self._bus.admin(), self._prefix)
 
 

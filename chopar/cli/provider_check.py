@@ -1,0 +1,70 @@
+"""What `chopar provider check` does: finds the cases, runs the kit in memory and on the Kafka that was named."""
+
+import sys
+import time
+import uuid
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chopar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from chopar.cli.session import Session
+    from chopar.conformance import Conformance, Finding
+
+
+def load(target: str, cwd: Path) -> "Conformance":
+    """The cases that `MODULE:FUNCTION` gives, looked for from the folder where the command was called.
+
+    Raises:
+        ConfigurationError: there is no such function, or what it gives is something else.
+    """
+    from chopar.conformance import Conformance
+
+    module, colon, name = target.partition(":")
+    if not module or not colon or not name:
+        raise ConfigurationError("MODULE:FUNCTION is due, as pension_office.provider:conformance")
+    sys.path.insert(0, str(cwd))
+    try:
+        found = getattr(import_module(module), name)
+    except ImportError as error:
+        raise ConfigurationError(f"{module} cannot be imported from here: {error.name or module} is missing") from error
+    except AttributeError as error:
+        raise ConfigurationError(f"{module} has no {name}") from error
+    finally:
+        sys.path.remove(str(cwd))
+    conformance = found() if callable(found) else found
+    if not isinstance(conformance, Conformance):
+        raise ConfigurationError(f"{target} gives no chopar.conformance.Conformance")
+    return conformance
+
+
+async def findings_on(session: "Session", conformance: "Conformance") -> list[dict[str, Any]]:
+    """Run the kit, and say on which bus each finding was made.
+
+    Raises:
+        BrokerUnavailableError: the Kafka that was named does not answer.
+    """
+    from chopar.bus.memory import MemoryBus
+    from chopar.bus.prefixed import PrefixedBus
+    from chopar.conformance import check
+
+    rows = _rows("memory", await check(conformance, MemoryBus(lambda: time.time_ns() // 1_000_000)))
+    if "--bootstrap" in session.given:
+        bus = PrefixedBus(session.bus(), f"conformance-{uuid.uuid4()}.")
+        rows += _rows("kafka", await check(conformance, bus))
+    return rows
+
+
+def _rows(bus: str, findings: "list[Finding]") -> list[dict[str, Any]]:
+    return [
+        {
+            "bus": bus,
+            "evidence_type": finding.evidence_type,
+            "check": finding.check,
+            "passed": finding.passed,
+            "said": finding.said,
+        }
+        for finding in findings
+    ]
