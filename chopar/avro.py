@@ -12,10 +12,11 @@ from functools import cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import fastavro
 
+from chopar.avro_reader import Reader, make_reader
 from chopar.avro_writer import Writer, make_writer
 from chopar.errors import ConfigurationError, NotOurFramingError, TooLargeError, UndecodableError, WrongRecordError
 from chopar.messages.record import Message
@@ -30,6 +31,8 @@ _HEADER = struct.Struct(">bI")
 _DEEPEST = 32
 _MOST_VALUES = 10_000
 _VALUES_PER_BYTE = 4  # of an array's or map's items; ours need two
+_SHORT_BODY = 64 * 1024  # a longer one is fastavro's alone: it is rare, and if it is bad it is not decoded twice
+_M = TypeVar("_M", bound=Message)
 ParsedSchema: TypeAlias = Any  # fastavro's parsed form; it has no type of its own
 
 
@@ -210,17 +213,15 @@ def encode_body(schema: ParsedSchema, message: Message) -> bytes:
     return body
 
 
-_writers: dict[str, list[tuple[ParsedSchema, Writer | None]]] = {}
-"""Encoders made so far, by the name of the record; of one name there are as many schemas as are in use at once."""
+_writers: dict[int, tuple[ParsedSchema, Writer | None]] = {}
+"""Encoders made so far, by the identity of the parsed schema, which is kept beside, so that it stays that one's."""
 
 
 def _writer(schema: ParsedSchema) -> Writer | None:
-    made = _writers.setdefault(schema_name(schema), [])
-    for known, writer in made:
-        if known is schema:
-            return writer
-    made.append((schema, make_writer(schema)))
-    return made[-1][1]
+    made = _writers.get(id(schema))
+    if made is None:
+        made = _writers[id(schema)] = schema, make_writer(schema)
+    return made[1]
 
 
 def _written(schema: ParsedSchema, message: Message) -> bytes | None:
@@ -234,6 +235,27 @@ def _written(schema: ParsedSchema, message: Message) -> bytes | None:
         return None
 
 
+_FROM_AVRO = getattr(Message.from_avro, "__func__", None)  # a model with another one is made by that
+
+_readers: dict[tuple[int, type[Message] | None], tuple[ParsedSchema, Reader | None]] = {}
+"""Decoders made so far, by schema and by what they make of it; as `_writers`."""
+
+
+def _reader(schema: ParsedSchema, model: type[Message] | None) -> Reader | None:
+    made = _readers.get((id(schema), model))
+    if made is None:
+        own = model is None or getattr(model.from_avro, "__func__", None) is _FROM_AVRO
+        made = _readers[id(schema), model] = schema, make_reader(schema, model) if own else None
+    return made[1]
+
+
+def _require_readable(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None) -> None:
+    if len(body) + _HEADER.size > MAX_VALUE_BYTES:  # a broker counts compressed bytes
+        raise UndecodableError("larger than any value of ours")
+    if reader is not None and writer is not reader and schema_name(writer) != schema_name(reader):
+        raise WrongRecordError(f"a {schema_name(writer)} where a {schema_name(reader)} is due")
+
+
 def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None = None) -> dict[str, Any]:
     """Decode a body by its writer's schema, resolved to the reader's.
 
@@ -241,10 +263,20 @@ def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None =
         WrongRecordError: the writer's schema is of another record than the reader's.
         UndecodableError: it is too large, is cut short, has bytes left over, or does not decode.
     """
-    if len(body) + _HEADER.size > MAX_VALUE_BYTES:  # a broker counts compressed bytes
-        raise UndecodableError("larger than any value of ours")
-    if reader is not None and schema_name(writer) != schema_name(reader):
-        raise WrongRecordError(f"a {schema_name(writer)} where a {schema_name(reader)} is due")
+    _require_readable(body, writer, reader)
+    if (reader is None or reader is writer) and len(body) <= _SHORT_BODY:
+        read = _reader(writer, None) if isinstance(writer, dict) else None
+        if read is not None:
+            try:
+                found: dict[str, Any] = read(body, 0)
+            except Exception:  # noqa: BLE001, S110  not swallowed: fastavro decodes it, or says what is wrong
+                pass
+            else:
+                return found
+    return _decoded(body, writer, reader)
+
+
+def _decoded(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None) -> dict[str, Any]:
     source = BytesIO(body)
     try:
         datum = fastavro.schemaless_reader(source, writer, None if reader is writer else reader)
@@ -256,3 +288,29 @@ def decode_body(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None =
     if not isinstance(datum, dict):
         raise UndecodableError("the schema is not of a record")
     return datum
+
+
+def decode_message(body: bytes, writer: ParsedSchema, reader: ParsedSchema, model: type[_M]) -> _M:
+    """Decode a body into a message: what `model.from_avro(decode_body(body, writer, reader))` gives, for less.
+
+    Args:
+        body: without the frame.
+        writer: the schema that it was written with.
+        reader: the model's own.
+        model: of the message.
+
+    Raises:
+        WrongRecordError: the writer's schema is of another record than the reader's.
+        UndecodableError: it is too large, is cut short, has bytes left over, does not decode, or is no valid message.
+    """
+    _require_readable(body, writer, reader)
+    if reader is writer and len(body) <= _SHORT_BODY:
+        read = _reader(writer, model)
+        if read is not None:
+            try:
+                found: _M = read(body, 0)
+            except Exception:  # noqa: BLE001, S110  the same; pydantic too may have something to say
+                pass
+            else:
+                return found
+    return model.from_avro(_decoded(body, writer, reader))

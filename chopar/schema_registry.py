@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from chopar.avro import ParsedSchema, SchemaFiles, decode_body, encode_body, frame, parse_schema, schema_name, unframe
+from chopar.avro import ParsedSchema, SchemaFiles, decode_body, decode_message, encode_body, frame, parse_schema, schema_name, unframe
 from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
@@ -291,4 +291,4 @@ class Decoder:
     async def message(self, value: bytes, model: type[_M]) -> _M:
         """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
         writer, body = await self._writer(value)
-        return model.from_avro(decode_body(body, writer, self._files.parsed(model.RECORD)))
+        return decode_message(body, writer, self._files.parsed(model.RECORD), model)

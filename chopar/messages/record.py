@@ -10,12 +10,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Valid
 from chopar.errors import UndecodableError
 
 
-def _whole_milliseconds(value: datetime) -> datetime:
+def whole_milliseconds(value: datetime) -> datetime:
     """Avro carries milliseconds; what is finer would not survive the way."""
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(_whole_milliseconds)]
+Timestamp = Annotated[AwareDatetime, AfterValidator(whole_milliseconds)]
 
 
 def places_of(errors: Iterable[Mapping[str, Any]], model: type[BaseModel]) -> list[str]:

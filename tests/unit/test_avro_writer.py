@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chopar.avro import SchemaFiles, encode_body, parse_schema
 from chopar.avro_writer import make_writer, zigzag
 from chopar.messages.law import ListMark
+from tests.avro_values import Bag, data
 
 FILES = SchemaFiles.shipped()
 
@@ -26,56 +27,8 @@ def test_there_is_one_for_every_schema_that_is_shipped() -> None:
     assert [record for record in FILES.texts if make_writer(FILES.parsed(record)) is None] == []
 
 
-class Bag:
-    """A datum with attributes instead of keys, as a message has them."""
-
-    def __init__(self, datum: dict[str, Any]) -> None:
-        self.__dict__.update(datum)
-
-
 def record_of(kind: Any, name: str = "n") -> dict[str, Any]:
     return {"type": "record", "name": "r", "fields": [{"name": name, "type": kind}]}
-
-
-def data(schema: Any, known: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Pairs of a value as fastavro takes it and the same as a message holds it."""
-    if isinstance(schema, list):
-        return st.one_of(*(data(branch, known) for branch in schema))
-    if isinstance(schema, str):
-        if schema in known:
-            return data(known[schema], known)
-        schema = {"type": schema}
-    kind = (schema["type"], schema.get("logicalType"))
-    plain: dict[tuple[str, str | None], st.SearchStrategy[Any]] = {
-        ("null", None): st.none(),
-        ("boolean", None): st.booleans(),
-        ("int", None): st.integers(-(2**31), 2**31 - 1),
-        ("long", None): st.integers(-(2**63), 2**63 - 1),
-        ("string", None): st.text(max_size=80),
-        ("bytes", None): st.binary(max_size=80),
-        ("string", "uuid"): st.uuids(),
-        ("int", "date"): st.dates(),
-        ("long", "timestamp-millis"): st.datetimes(timezones=st.timezones()),
-    }
-    if kind in plain:
-        return plain[kind].map(lambda value: (value, value))
-    if "name" in schema:
-        known[schema["name"]] = schema
-    if schema["type"] == "enum":
-        return st.sampled_from(schema["symbols"]).map(lambda value: (value, value))
-    if schema["type"] == "array":
-        return st.lists(data(schema["items"], known), max_size=4).map(
-            lambda pairs: ([one for one, _ in pairs], tuple(other for _, other in pairs))
-        )
-    if schema["type"] == "map":
-        return st.dictionaries(st.text(max_size=9), data(schema["values"], known), max_size=4).map(
-            lambda pairs: ({k: one for k, (one, _) in pairs.items()}, {k: other for k, (_, other) in pairs.items()})
-        )
-    assert schema["type"] == "record", schema
-    fields = {field["name"]: data(field["type"], known) for field in schema["fields"]}
-    return st.fixed_dictionaries(fields).map(
-        lambda pairs: ({k: one for k, (one, _) in pairs.items()}, Bag({k: other for k, (_, other) in pairs.items()}))
-    )
 
 
 @pytest.mark.parametrize("record", sorted(FILES.texts))
