@@ -10,7 +10,9 @@ Alembic itself is loaded only where there is something to do. What the tables ho
 
 import asyncio
 import re
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,8 +225,9 @@ def _engine(address: URL, what: str, lock_seconds: float) -> Iterator[Engine]:
         def set_up(connection: Any, _: object) -> None:
             # None: the driver begins no transactions, so that ours holds what changes tables too.
             connection.isolation_level = None
-            for pragma in (f"busy_timeout={milliseconds}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF"):
+            for pragma in (f"busy_timeout={milliseconds}", "synchronous=FULL", "foreign_keys=OFF"):
                 connection.execute(f"PRAGMA {pragma}").close()
+            _write_ahead(connection, lock_seconds)
 
         def begin(connection: Connection) -> None:
             locks = connection.get_execution_options().get("locks")
@@ -235,9 +238,25 @@ def _engine(address: URL, what: str, lock_seconds: float) -> Iterator[Engine]:
     try:
         yield engine
     except (SQLAlchemyError, OSError) as error:
-        cause = type(error.orig if isinstance(error, DBAPIError) else error).__name__
-        if isinstance(error, (OperationalError, OSError)):
+        told = error.orig if isinstance(error, DBAPIError) else error
+        cause = type(told).__name__
+        wrong_statement = getattr(told, "sqlite_errorname", None) == "SQLITE_ERROR"  # not locked, full or away
+        if isinstance(error, (OperationalError, OSError)) and not wrong_statement:
             raise RegisterUnavailableError(f"{what} does not answer ({cause}); nothing was changed") from None
         raise RegisterRevisionError(f"a migration of {what} failed ({cause}); nothing was changed") from None
     finally:
         engine.dispose()
+
+
+def _write_ahead(connection: Any, lock_seconds: float) -> None:
+    """Set the journal mode, which a file keeps. SQLite waits for no lock here, so two that make a file would meet."""
+    deadline = time.monotonic() + lock_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return

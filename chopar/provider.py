@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
@@ -146,6 +147,19 @@ class Provider:
         return await function(request, register) if function else ProviderError()
 
 
+_COUNTERS: WeakKeyDictionary[CollectorRegistry, Counter] = WeakKeyDictionary()
+
+
+def _counter(metrics: CollectorRegistry) -> Counter:
+    """The counter of a process; one, however many agencies it serves."""
+    if metrics not in _COUNTERS:
+        labels = ["provider", "evidence_type", "outcome"]
+        _COUNTERS[metrics] = Counter(
+            "chopar_evidence_requests", "Requests by what became of them", labels, registry=metrics
+        )
+    return _COUNTERS[metrics]
+
+
 class ProviderHandler:
     """What the consume loop calls for each request of one agency.
 
@@ -177,12 +191,7 @@ class ProviderHandler:
         self._secret = secret
         self._clock = clock
         self._source = f"/agencies/{provider.agency}"
-        self._counter = Counter(
-            "chopar_evidence_requests",
-            "Requests by what became of them",
-            ["evidence_type", "outcome"],
-            registry=metrics,
-        )
+        self._counter = _counter(metrics)
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
         """Nothing is kept per partition."""
@@ -210,9 +219,9 @@ class ProviderHandler:
         if self._clock() < request.expires_at:
             answer = await self._provider.answer(request, self._register)
             if self._clock() < request.expires_at:
-                self._counter.labels(evidence_type, "answered").inc()
+                self._counter.labels(self._provider.agency, evidence_type, "answered").inc()
                 return self._outputs(record, request, answer)
-        self._counter.labels(evidence_type, "expired").inc()
+        self._counter.labels(self._provider.agency, evidence_type, "expired").inc()
         _log.warning("evidence.expired", evidence_type=evidence_type)
         return Outputs()
 

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,21 @@ _ASK_AGAIN_SECONDS = 1.0
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One agency that a process answers for.
+
+    Attributes:
+        provider: who answers.
+        register: given to its functions.
+        evidence: the records that they return.
+    """
+
+    provider: Provider
+    register: Any
+    evidence: Sequence[type[Evidence]]
+
+
 async def serve(
     provider: Provider,
     register: Any,
@@ -40,12 +56,20 @@ async def serve(
     stop: asyncio.Event,
     files: SchemaFiles | None = None,
 ) -> None:
+    """Answer one agency's requests until `stop` is set; the arguments are those of `Served` and `serve_all`."""
+    await serve_all([Served(provider, register, evidence)], settings, stop, files)
+
+
+async def serve_all(
+    served: Sequence[Served], settings: ProviderSettings, stop: asyncio.Event, files: SchemaFiles | None = None
+) -> None:
     """Answer requests until `stop` is set; what is in hand is finished first.
 
+    Each agency keeps its own consumer group, secret and loop, so that it can move to a process of its own; schemas,
+    metrics and listener are shared. If one loop ends by an error, all end.
+
     Args:
-        provider: who answers.
-        register: given to its functions.
-        evidence: the records that they return.
+        served: the agencies, one at least.
         settings: of the process.
         stop: set by a signal.
         files: the schemas to read and write with, where the evidence is of one's own
@@ -62,42 +86,63 @@ async def serve(
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     files = files or SchemaFiles.shipped()
     registry = HttpSchemaRegistry(
-        settings.schema_registry.url, cache=settings.home / "cache" / "schemas" / provider.agency
+        settings.schema_registry.url, cache=settings.home / "cache" / "schemas" / served[0].provider.agency
     )
-    encoder = Encoder(files, registry)
+    encoder, decoder = Encoder(files, registry), Decoder(files, registry)
     missing = {"schema_registry": "schema ids are not known yet"}
-    handler = ProviderHandler(
-        provider,
-        register,
-        encoder=encoder,
-        decoder=Decoder(files, registry),
-        secret=ensure_secret(settings.home, provider.agency),
-        clock=lambda: datetime.now(UTC),
-        metrics=metrics,
-    )
-    loop = ConsumeLoop(
-        bus,
-        provider.group,
-        [provider.topic],
-        handler,
-        metrics=ConsumeMetrics(metrics),
-        replays=Replays(bus, provider.group, files, registry),
-    )
+    consumed = ConsumeMetrics(metrics)
+
+    def loop_of(one: Served) -> ConsumeLoop:
+        handler = ProviderHandler(
+            one.provider,
+            one.register,
+            encoder=encoder,
+            decoder=decoder,
+            secret=ensure_secret(settings.home, one.provider.agency),
+            clock=lambda: datetime.now(UTC),
+            metrics=metrics,
+        )
+        replays = Replays(bus, one.provider.group, files, registry)
+        return ConsumeLoop(bus, one.provider.group, [one.provider.topic], handler, metrics=consumed, replays=replays)
+
+    loops = {one.provider.agency: loop_of(one) for one in served}
 
     def ready() -> dict[str, str]:
-        return {**missing, **loop.missing()}
+        of_loops = (
+            (name if len(loops) == 1 else f"{agency}.{name}", what)
+            for agency, loop in loops.items()
+            for name, what in loop.missing().items()
+        )
+        return {**missing, **dict(of_loops)}
 
     async def work() -> None:
-        records = (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *evidence)
-        await _prepared(encoder, records, stop)
+        records = {record: None for one in served for record in one.evidence}
+        await _prepared(encoder, (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *records), stop)
         missing.pop("schema_registry", None)
         if not stop.is_set():
-            await until_stopped(loop, stop)
+            await _all_until_stopped(list(loops.values()), stop)
 
     try:
         await serve_http(health_app(ready, metrics), settings.http.address, work())
     finally:
         await registry.aclose()
+
+
+async def _all_until_stopped(loops: Sequence[ConsumeLoop], stop: asyncio.Event) -> None:
+    """Run loops until `stop` is set or one fails; then the others finish what they hold, and its error is raised."""
+    ends = [asyncio.create_task(until_stopped(loop, stop)) for loop in loops]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError:
+        for end in ends:
+            end.cancel()
+        raise
+    finally:
+        stop.set()
+        outcomes = await asyncio.gather(*ends, return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
 
 
 async def _prepared(encoder: Encoder, records: Sequence[Any], stop: asyncio.Event) -> None:
