@@ -15,7 +15,17 @@ from typing import Any, Protocol, TypeVar
 
 import httpx2
 
-from chopar.avro import ParsedSchema, SchemaFiles, decode_body, decode_message, encode_body, frame, parse_schema, schema_name, unframe
+from chopar.avro import (
+    ParsedSchema,
+    SchemaFiles,
+    decode_body,
+    decode_message,
+    encode_body,
+    frame,
+    parse_schema,
+    schema_name,
+    unframe,
+)
 from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
