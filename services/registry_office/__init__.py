@@ -1,0 +1,1 @@
+"""The registry office: answers from the register of civil status acts."""
