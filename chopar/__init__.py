@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from chopar.bus.kafka import KafkaBus
     from chopar.bus.memory import MemoryBus
     from chopar.completion import Completion, Delivered, Rejected, Undelivered
+    from chopar.durable_requester import Completed, DurableRequester, WaitingDocument
     from chopar.errors import ChoparError
     from chopar.identifiers import BusinessId, PersonId
     from chopar.inbox import effect_of
@@ -36,6 +37,7 @@ _HOMES = {
     "chopar.bus.kafka": ("KafkaBus",),
     "chopar.bus.memory": ("MemoryBus",),
     "chopar.completion": ("Completion", "Delivered", "Rejected", "Undelivered"),
+    "chopar.durable_requester": ("Completed", "DurableRequester", "WaitingDocument"),
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
     "chopar.inbox": ("effect_of",),
@@ -60,12 +62,14 @@ __all__ = [
     "AmbiguousSubject",
     "BusinessId",
     "ChoparError",
+    "Completed",
     "Completion",
     "Deferred",
     "Delivered",
     "Demand",
     "DemandResolved",
     "DemandedDocument",
+    "DurableRequester",
     "Effect",
     "EffectKey",
     "Evidence",
@@ -87,6 +91,7 @@ __all__ = [
     "Requester",
     "SchemaFiles",
     "Undelivered",
+    "WaitingDocument",
     "effect_of",
     "subject_of",
 ]

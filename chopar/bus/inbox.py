@@ -286,6 +286,11 @@ class Batch:
             self.outcomes["acted"] += 1
             return True
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`, for statements that differ."""
+        return self._connection.dialect.name
+
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a statement in this transaction.
 
@@ -332,7 +337,7 @@ class Batch:
         }
         async with self._answered():
             savepoint = await self._connection.begin_nested()
-            inserted = await self._connection.execute(_TAKE[self._connection.dialect.name], row)
+            inserted = await self._connection.execute(_TAKE[self.dialect], row)
             if inserted.first() is not None:
                 return savepoint
             await savepoint.rollback()

@@ -6,11 +6,11 @@ import sys
 import chopar
 
 PUBLIC = {
-    "AmbiguousSubject", "BusinessId", "ChoparError", "Completion", "Deferred", "Delivered", "Demand", "DemandResolved",
-    "DemandedDocument", "Effect", "EffectKey", "Evidence", "EvidenceRequested", "Exchange", "HttpSchemaRegistry",
-    "InMemorySchemaRegistry", "Inbox", "InboxMetrics", "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled", "PersonId",
-    "Provider", "ProviderError", "ProviderHandler", "Rejected", "Requester", "SchemaFiles", "Undelivered", "effect_of",
-    "subject_of",
+    "AmbiguousSubject", "BusinessId", "ChoparError", "Completed", "Completion", "Deferred", "Delivered", "Demand",
+    "DemandResolved", "DemandedDocument", "DurableRequester", "Effect", "EffectKey", "Evidence",
+    "EvidenceRequested", "Exchange", "HttpSchemaRegistry", "InMemorySchemaRegistry", "Inbox", "InboxMetrics",
+    "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled", "PersonId", "Provider", "ProviderError", "ProviderHandler",
+    "Rejected", "Requester", "SchemaFiles", "Undelivered", "WaitingDocument", "effect_of", "subject_of",
 }  # fmt: skip
 
 

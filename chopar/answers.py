@@ -1,0 +1,523 @@
+"""What a durable asker does with what arrives: a batch of resolutions and answers, worked off in one transaction.
+
+The consume loop's handler of `demand.resolved` and `evidence.provided`. All that a batch leads to (open requests,
+inbox rows, what the application's callbacks write) is committed before any offset is; a record that comes again finds
+what was done. What counts is `chopar.completion`'s to say, which effect an answer is `chopar.inbox`'s.
+
+An answer to a request that is not known waits until `demand.resolved` of its partition was read from the group's
+commit, before which everything is stored, to the end that it had then; if it is not known even so it is a dead letter.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import prometheus_client
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chopar import requester_store as store
+from chopar.bus.consume import Outputs
+from chopar.bus.inbox import Batch, Inbox
+from chopar.bus.port import Bus, Record, TopicPartition
+from chopar.completion import Awaited, Completion, Delivered, Rejected, Repeated, Undelivered
+from chopar.errors import (
+    ConfigurationError,
+    RecordError,
+    StoreUnavailableError,
+    UnavailableError,
+    UnsolicitedAnswerError,
+)
+from chopar.identifiers import AgencyId
+from chopar.inbox import effect_of
+from chopar.messages.demand import Demand, DemandResolved
+from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.requester_store import KeptDemand, KeptRequest, request_hash
+from chopar.schema_registry import Decoder
+from chopar.topics import DEMAND_RESOLVED
+
+_CATCH_UP_RECORDS = 500
+_LISTEN_SECONDS = 0.5
+_MOST_READ = 10_000
+"""Demands whose decoded form is kept: an answer follows its resolution within moments as a rule."""
+
+_NOTHING = Outputs()
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a demand ended. `resolution` is None if none came; `undelivered` is what was not answered in time."""
+
+    resolution: DemandResolved | None
+    undelivered: tuple[Undelivered, ...] = ()
+
+
+_Outcomes: TypeAlias = dict[tuple[str, int, int], Exception | None]
+"""What became of records, by topic, partition and offset; None: all that they lead to is done."""
+
+Receives: TypeAlias = Callable[[AsyncConnection, Demand, Delivered], Awaitable[object]]
+TakesResolution: TypeAlias = Callable[[AsyncConnection, Demand, DemandResolved], Awaitable[object]]
+TakesCompletion: TypeAlias = Callable[[AsyncConnection, Demand, Completed], Awaitable[object]]
+
+
+class Callbacks:
+    """What the application does, by what happens."""
+
+    def __init__(self) -> None:
+        self.receives: dict[str | None, Receives] = {}
+        """By document type; None: of all others."""
+        self.resolved: TakesResolution | None = None
+        self.completed: TakesCompletion | None = None
+
+    def of(self, document_type: str) -> Receives:
+        """Who receives the answers about a document.
+
+        Raises:
+            ConfigurationError: nobody does. The answer is a dead letter, to be replayed when somebody does.
+        """
+        found = self.receives.get(document_type) or self.receives.get(None)
+        if found is None:
+            raise ConfigurationError("an answer about a document of a type that no function receives")
+        return found
+
+
+@dataclass(slots=True)
+class _Read:
+    """A record that was decoded. `body` is of an answer: what it says, or why that cannot be read."""
+
+    record: Record
+    message: DemandResolved | EvidenceProvided
+    body: tuple[Mapping[str, Any] | None, EvidenceUnavailable | None] | RecordError = (None, None)
+
+    @property
+    def request(self) -> bytes:
+        return request_hash(self.message.request_id) if isinstance(self.message, EvidenceProvided) else b""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A demand as it stands in a transaction."""
+
+    kept: KeptDemand
+    demand: Demand
+    completion: Completion
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One transaction, and what it changes besides what callbacks write."""
+
+    batch: Batch
+    outcomes: _Outcomes
+    demands: dict[str, _Open] = field(default_factory=dict)
+    changed: dict[str, KeptDemand] = field(default_factory=dict)
+    requests: dict[bytes, KeptRequest] = field(default_factory=dict)
+    counted: Counter[str] = field(default_factory=Counter)
+    blocked: set[tuple[int, bytes | None]] = field(default_factory=set)
+    """Partition and key of records that failed: what follows one waits for it."""
+
+
+class AnswersHandler:
+    """What the consume loop calls for each resolution and answer of one agency.
+
+    Args:
+        agency: that asks.
+        group: of its loop.
+        bus: where to read what a resolution that is not stored yet says.
+        decoder: of everything.
+        inbox: in the application's database.
+        callbacks: the application's.
+        metrics: where its counter is kept.
+    """
+
+    def __init__(
+        self,
+        agency: AgencyId,
+        group: str,
+        *,
+        bus: Bus,
+        decoder: Decoder,
+        inbox: Inbox,
+        callbacks: Callbacks,
+        metrics: prometheus_client.CollectorRegistry,
+    ) -> None:
+        self._resolved_topic = DEMAND_RESOLVED.of(agency)
+        self._group = group
+        self._bus = bus
+        self._decoder = decoder
+        self._inbox = inbox
+        self._callbacks = callbacks
+        self._outcomes: _Outcomes = {}
+        self._decoded: dict[bytes, Demand | DemandResolved] = {}
+        self._counter = prometheus_client.Counter(
+            "chopar_answers", "Resolutions and answers by what became of them", ["outcome"], registry=metrics
+        )
+
+    async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
+        """Nothing is kept per partition."""
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing is kept per partition."""
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        """Work off a whole batch in one transaction; `handle` then says what became of each record.
+
+        Raises:
+            UnavailableError: the database or the registry does not answer; nothing was done.
+        """
+        self._outcomes.clear()
+        self._outcomes = await self._work(records)
+
+    def handle(self, record: Record) -> Outputs | Awaitable[Outputs]:
+        """Say what became of a record; one that waited for another of its key is worked off now.
+
+        Raises:
+            RecordError: it cannot be read, or answers no demand of this agency.
+            UnavailableError: it has to wait.
+            Exception: what the application's callback raised; nothing of the record was kept.
+        """
+        place = (record.topic, record.partition, record.offset)
+        if place not in self._outcomes:
+            return self._alone(record)
+        outcome = self._outcomes.pop(place)
+        if outcome is not None:
+            raise outcome
+        return _NOTHING
+
+    async def _alone(self, record: Record) -> Outputs:
+        [outcome] = (await self._work([record])).values()
+        if outcome is not None:
+            raise outcome
+        return _NOTHING
+
+    async def expire(self, demand_ids: Iterable[str]) -> None:
+        """End what is open of these as undelivered; to be called when nothing more can have come in time.
+
+        What the application's callback fails on stays open, and is tried when this is called again.
+
+        Raises:
+            UnavailableError: the database or the registry does not answer.
+        """
+        async with self._turn() as turn:
+            await self._load(turn, demand_ids)
+            for one in turn.demands.values():
+                if not one.kept.complete:
+                    await self._expire(turn, one)
+
+    async def _expire(self, turn: _Turn, one: _Open) -> None:
+        if one.completion.resolved is not None:
+            ended = tuple(Undelivered(each.document_type, each.about) for each in one.completion.expire())
+        else:
+            ended = tuple(Undelivered(each.type, each.about) for each in one.demand.documents)
+        try:
+            async with turn.batch.savepoint() as connection:
+                await self._complete(connection, one, ended)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001  the application's; it is tried again, and others go on
+            _log.error("completion.failed", demand_id=one.kept.demand_id, error=type(error).__name__)
+            return
+        turn.counted["undelivered"] += len(ended)
+        one.kept.complete = True
+        turn.changed[one.kept.demand_id] = one.kept
+        for request_id, awaited in one.completion.awaited.items():
+            self._note(turn, one, request_id, awaited)
+
+    async def _work(self, records: Sequence[Record]) -> _Outcomes:
+        outcomes: _Outcomes = {}
+        read = await self._read(records, outcomes)
+        if not read:
+            return outcomes
+        async with self._turn(outcomes) as turn:
+            await self._take_resolutions(turn, read)
+            unknown = await self._take_answers(turn, read)
+        for partition in sorted({one.record.partition for one in unknown}):
+            await self._catch_up(partition, [one for one in unknown if one.record.partition == partition], outcomes)
+        return outcomes
+
+    @asynccontextmanager
+    async def _turn(self, outcomes: _Outcomes | None = None) -> AsyncIterator[_Turn]:
+        """A transaction of the inbox: what a turn changes is written at its end, and counted when it is committed."""
+        async with self._inbox.batch() as batch:
+            turn = _Turn(batch, {} if outcomes is None else outcomes)
+            yield turn
+            await store.save(batch, turn.changed.values())
+            await store.save_requests(batch, turn.requests)
+        for outcome, number in turn.counted.items():
+            self._counter.labels(outcome).inc(number)
+
+    async def _read(self, records: Sequence[Record], outcomes: _Outcomes) -> list[_Read]:
+        """Decode records. Behind one that cannot be read yet nothing of its partition is taken."""
+        read: list[_Read] = []
+        waiting: set[TopicPartition] = set()
+        for record in records:
+            if record.value is None or record.topic_partition in waiting:
+                continue
+            try:
+                if record.topic == self._resolved_topic:
+                    read.append(_Read(record, await self._decoder.message(record.value, DemandResolved)))
+                else:
+                    read.append(await self._read_answer(record, record.value))
+            except UnavailableError as error:
+                waiting.add(record.topic_partition)
+                outcomes[record.topic, record.partition, record.offset] = error
+            except RecordError as error:
+                outcomes[record.topic, record.partition, record.offset] = error
+        return read
+
+    async def _read_answer(self, record: Record, value: bytes) -> _Read:
+        provided = await self._decoder.message(value, EvidenceProvided)
+        try:
+            name, datum = await self._decoder.datum(provided.body)
+            if name == EvidenceUnavailable.RECORD:
+                return _Read(record, provided, (None, EvidenceUnavailable.from_avro(datum)))
+        except RecordError as error:
+            return _Read(record, provided, error)
+        return _Read(record, provided, (datum, None))
+
+    async def _take_resolutions(self, turn: _Turn, read: Sequence[_Read]) -> None:
+        messages = [(one, one.message) for one in read if isinstance(one.message, DemandResolved)]
+        await self._load(turn, {str(message.demand_id) for _, message in messages})
+        new: dict[bytes, tuple[str, KeptRequest | None]] = {}
+        for one, message in messages:
+            try:
+                found = await self._resolve(turn, one.record, message)
+            except Exception as error:  # noqa: BLE001  the consume loop judges it
+                self._failed(turn, one.record, error)
+                continue
+            for request, kept in found.items():
+                new.setdefault(request, (str(message.demand_id), kept))
+            turn.outcomes[one.record.topic, one.record.partition, one.record.offset] = None
+        await store.add_requests(turn.batch, new)
+
+    async def _resolve(
+        self, turn: _Turn, record: Record, message: DemandResolved
+    ) -> Mapping[bytes, KeptRequest | None]:
+        """Take one resolution; the requests that are to be kept for it."""
+        one = turn.demands.get(str(message.demand_id))
+        if one is None or message.demand_digest != one.completion.digest:
+            turn.counted["elsewhere"] += 1
+            return dict.fromkeys(store.requests_of(message))
+        if one.completion.resolved is not None:
+            turn.counted["repeated"] += 1
+            return {}
+        completion = Completion(one.kept.value, one.demand.expires_at)
+        completion.resolve(message)
+        if one.kept.complete:
+            completion.expire()  # it was said to be undelivered as a whole
+        resolved = _Open(one.kept, one.demand, completion)
+        ends = completion.complete and not one.kept.complete
+        if self._callbacks.resolved is not None or (ends and self._callbacks.completed is not None):
+            async with turn.batch.savepoint() as connection:
+                if self._callbacks.resolved is not None:
+                    await self._callbacks.resolved(connection, one.demand, message)
+                if ends:
+                    await self._complete(connection, resolved)
+        one.completion = completion
+        one.kept.resolution = record.value
+        one.kept.complete = one.kept.complete or completion.complete
+        turn.changed[one.kept.demand_id] = one.kept
+        turn.counted["resolved"] += 1
+        found: dict[bytes, KeptRequest | None] = {}
+        for request_id, awaited in completion.awaited.items():
+            kept = KeptRequest(awaited.waiting, awaited.late, {})
+            one.kept.requests[request_hash(request_id)] = kept
+            found[request_hash(request_id)] = kept
+        return found
+
+    async def _take_answers(self, turn: _Turn, read: Sequence[_Read]) -> list[_Read]:
+        """Take the answers among these; gives back those to requests that are not known."""
+        answers = [one for one in read if isinstance(one.message, EvidenceProvided)]
+        owners = await store.owners(turn.batch, {one.request for one in answers})
+        await self._load(turn, {demand_id for demand_id, elsewhere in owners.values() if not elsewhere})
+        unknown: list[_Read] = []
+        for one in answers:
+            if (one.record.partition, one.record.key) in turn.blocked:
+                continue
+            owner = owners.get(one.request)
+            if owner is None:
+                unknown.append(one)
+                continue
+            demand = turn.demands.get(owner[0]) if not owner[1] else None
+            try:
+                if demand is None:
+                    turn.counted["elsewhere"] += 1
+                else:
+                    await self._answer(turn, demand, one)
+            except Exception as error:  # noqa: BLE001  the consume loop judges it
+                self._failed(turn, one.record, error)
+            else:
+                turn.outcomes[one.record.topic, one.record.partition, one.record.offset] = None
+        return unknown
+
+    async def _answer(self, turn: _Turn, one: _Open, read: _Read) -> None:
+        provided = read.message
+        if not isinstance(provided, EvidenceProvided):
+            raise TypeError
+        if isinstance(read.body, RecordError):
+            raise read.body
+        before = one.completion.awaited[provided.request_id]
+        before = replace(before, accepted=dict(before.accepted))
+        event = one.completion.answer(provided, *read.body, read.record.timestamp_ms)
+        if isinstance(event, Rejected):
+            if event.code == "corrects_nothing":  # what it corrects may itself be a dead letter, and be replayed
+                raise UnsolicitedAnswerError("a correction of an answer that was not accepted")
+            turn.counted["rejected"] += 1
+            _reject(read.record, event)
+        elif isinstance(event, Repeated):
+            turn.counted["repeated" if event.same_content else "other_content"] += 1
+        elif event is None:
+            turn.counted["repeated"] += 1
+        else:
+            try:
+                if event.final:
+                    await self._act(turn, one, event)
+            except BaseException:
+                self._take_back(one, provided.request_id, before)
+                raise
+            turn.counted[_outcome(event)] += 1
+            awaited = one.completion.awaited[provided.request_id]
+            self._note(turn, one, provided.request_id, awaited, _promised(event.unavailable))
+
+    async def _act(self, turn: _Turn, one: _Open, delivered: Delivered) -> None:
+        """Run the application's callbacks for a final answer, unless they have run."""
+        effect = effect_of(one.demand, delivered, resolution=one.completion.resolved)
+        receives = self._callbacks.of(delivered.document.document_type)
+        ends = one.completion.complete and not one.kept.complete
+
+        async def callback(connection: AsyncConnection) -> None:
+            await receives(connection, one.demand, delivered)
+            if ends:
+                await self._complete(connection, one)
+
+        if not await turn.batch.act(effect, callback) and ends:
+            async with turn.batch.savepoint() as connection:
+                await self._complete(connection, one)
+        if ends:
+            one.kept.complete = True
+            turn.changed[one.kept.demand_id] = one.kept
+
+    async def _complete(
+        self, connection: AsyncConnection, one: _Open, undelivered: tuple[Undelivered, ...] = ()
+    ) -> None:
+        if self._callbacks.completed is not None:
+            await self._callbacks.completed(connection, one.demand, Completed(one.completion.resolved, undelivered))
+
+    def _note(
+        self, turn: _Turn, one: _Open, request_id: bytes, awaited: Awaited, promised_ms: int | None = None
+    ) -> None:
+        request = request_hash(request_id)
+        kept = one.kept.requests[request]
+        kept.waiting, kept.late, kept.accepted = awaited.waiting, awaited.late, dict(awaited.accepted)
+        kept.promised_ms = promised_ms or kept.promised_ms
+        turn.requests[request] = kept
+
+    def _take_back(self, one: _Open, request_id: bytes, before: Awaited) -> None:
+        """A callback failed: the answer was not taken."""
+        resolution = one.completion.resolved
+        if resolution is not None:
+            one.completion.restore(resolution, {**one.completion.awaited, request_id: before})
+
+    def _failed(self, turn: _Turn, record: Record, error: Exception) -> None:
+        turn.outcomes[record.topic, record.partition, record.offset] = error
+        turn.blocked.add((record.partition, record.key))
+
+    async def _load(self, turn: _Turn, demand_ids: Iterable[str]) -> None:
+        kept = await store.load(turn.batch, set(demand_ids) - set(turn.demands))
+        for demand_id, one in kept.items():
+            demand = await self._decode(one.value, Demand)
+            completion = Completion(one.value, demand.expires_at)
+            if one.resolution is not None:
+                resolution = await self._decode(one.resolution, DemandResolved)
+                known: dict[bytes, Awaited] = {}
+                for document in resolution.to_fetch():
+                    state = one.requests.get(request_hash(document.request_id or b""))
+                    if state is not None and document.request_id is not None:
+                        known[document.request_id] = state.awaited(Awaited(document))
+                completion.restore(resolution, known)
+            turn.demands[demand_id] = _Open(one, demand, completion)
+
+    async def _decode(self, value: bytes, model: Any) -> Any:
+        found = self._decoded.get(value)
+        if found is None:
+            while len(self._decoded) >= _MOST_READ:
+                del self._decoded[next(iter(self._decoded))]
+            found = self._decoded[value] = await self._decoder.message(value, model)
+        return found
+
+    async def _catch_up(self, partition: int, unknown: list[_Read], outcomes: _Outcomes) -> None:
+        """Look for the resolutions of answers on their partition of `demand.resolved`, and take both."""
+        place = TopicPartition(self._resolved_topic, partition)
+        try:
+            admin = self._bus.admin()
+            await admin.start()
+            try:
+                start = (await admin.committed(self._group)).get(place)
+            finally:
+                await admin.stop()
+            reader = self._bus.reader({place: start})
+            await reader.start()
+            try:
+                end = (await reader.end_offsets([place]))[place]
+                while unknown and reader.position(place) < end:
+                    batch = await reader.fetch(_CATCH_UP_RECORDS, _LISTEN_SECONDS)
+                    unknown = await self._retry(batch.get(place, []), unknown, outcomes)
+            finally:
+                await reader.stop()
+            unknown = await self._retry([], unknown, outcomes)
+        except UnavailableError as error:
+            for one in unknown:
+                outcomes[one.record.topic, one.record.partition, one.record.offset] = error
+            return
+        for one in unknown:
+            self._counter.labels("unsolicited").inc()
+            _log.error("answer.unsolicited", topic=one.record.topic, partition=partition, offset=one.record.offset)
+            outcomes[one.record.topic, one.record.partition, one.record.offset] = UnsolicitedAnswerError(
+                "an answer to no demand of this agency"
+            )
+
+    async def _retry(
+        self,
+        resolutions: Sequence[Record],
+        unknown: list[_Read],
+        outcomes: _Outcomes,
+    ) -> list[_Read]:
+        """Take more resolutions, then the answers; gives back those that are still to no known request."""
+        theirs: _Outcomes = {}
+        read = await self._read(resolutions, theirs)
+        async with self._turn(theirs) as turn:
+            await self._take_resolutions(turn, read)
+            turn.blocked.clear()
+            turn.outcomes = outcomes
+            still = await self._take_answers(turn, unknown)
+        if still and any(error is not None and not isinstance(error, RecordError) for error in theirs.values()):
+            raise StoreUnavailableError("a resolution before this answer could not be taken yet")
+        return still
+
+
+def _reject(record: Record, event: Rejected) -> None:
+    """A security event. Whom the gateway asked is named; nothing of the envelope goes to the log."""
+    provider = event.document.provider
+    _log.error(
+        "answer.rejected",
+        code=event.code,
+        provider=provider,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
+
+
+def _outcome(event: Delivered) -> str:
+    if not event.final:
+        return "deferred"
+    return "corrected" if event.supersedes is not None else "late" if event.late else "delivered"
+
+
+def _promised(unavailable: EvidenceUnavailable | None) -> int | None:
+    promised: datetime | None = unavailable.promised_at if unavailable is not None else None
+    return None if promised is None else round(promised.timestamp() * 1000)

@@ -1,0 +1,131 @@
+"""What every asker does: compose a demand, encode it, have the broker acknowledge it.
+
+What becomes of it afterwards is followed in memory (`chopar.requester`) or in a database (`chopar.durable_requester`).
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from chopar.avro import SchemaFiles
+from chopar.bus.port import Bus, Outgoing, Sent, partition_of
+from chopar.envelope import Origin, outgoing
+from chopar.errors import ChoparError, TooLargeError
+from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7
+from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.schema_registry import Decoder, Encoder, SchemaRegistry
+from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
+
+_DEFAULT_LIFE = timedelta(days=7)
+_LARGEST_BYTES = 256 * 1024
+"""Of a demand: its resolution and requests repeat parts of it, and each has to fit its topic."""
+
+CLOCKS_APART = timedelta(minutes=2)
+"""How far our clock may run ahead of the broker's, whose time decides."""
+
+
+def subject(identifier: DataSubject) -> Subject:
+    """An identifier as messages carry it."""
+    kind: Literal["person", "business"] = "business" if isinstance(identifier, BusinessId) else "person"
+    return Subject(kind=kind, id=identifier.text)
+
+
+class DemandSender:
+    """The part of an asker that sends.
+
+    Args:
+        agency: its id; also in the names of its topics.
+        bus: where it asks.
+        registry: where schema ids come from.
+        files: the schemas to write with; those shipped by default.
+        clock: aware UTC time, for demand ids and their life.
+        random_bits: gives that many random bits, for demand ids.
+    """
+
+    def __init__(
+        self,
+        agency: str,
+        bus: Bus,
+        registry: SchemaRegistry,
+        *,
+        files: SchemaFiles | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        random_bits: Callable[[int], int] = lambda bits: int.from_bytes(os.urandom(bits // 8 + 1), "big"),
+    ) -> None:
+        self.agency = agency_id(agency)
+        self._bus = bus
+        self._registry = registry
+        self._files = files or SchemaFiles.shipped()
+        self._encoder = Encoder(self._files, registry)
+        self._decoder = Decoder(self._files, registry)
+        self._clock = clock
+        self._random_bits = random_bits
+        self._topic = DEMAND_SUBMITTED.of(self.agency)
+        self._producer = bus.producer(f"requester.{agency}")
+
+    async def _connect(self) -> None:
+        await self._encoder.prepare(Demand)
+        await self._producer.start()
+
+    def compose(
+        self,
+        *,
+        procedure: str,
+        subject: Subject,
+        documents: Iterable[DemandedDocument],
+        parties: Iterable[Party] = (),
+        circumstances: Mapping[str, bool] | None = None,
+        case_id: str | None = None,
+        official: str = "unnamed",
+        applicant: Subject | None = None,
+        acting_as: ActingAs = ActingAs.SELF,
+        ground: Ground | None = None,
+        life: timedelta = _DEFAULT_LIFE,
+    ) -> Demand:
+        """A demand with a fresh id. Its documents are answered in the order given.
+
+        Raises:
+            UndecodableError: it is not a valid message; the text names the fields.
+        """
+        now = self._clock()
+        demand_id = uuid7(now, self._random_bits(74))
+        return Demand.from_avro(
+            {
+                "demand_id": demand_id,
+                "requester": self.agency,
+                "procedure": procedure,
+                "case_id": case_id or f"case-{str(demand_id)[-12:]}",
+                "official": official,
+                "subject": subject,
+                "parties": tuple(parties),
+                "applicant": applicant,
+                "acting_as": acting_as,
+                "ground": ground or {"kind": "law", "reference": procedure},
+                "circumstances": {code: "yes" if said else "no" for code, said in (circumstances or {}).items()},
+                "documents": tuple(documents),
+                "expires_at": now + life,
+            }
+        )
+
+    def _composed(self, about: DataSubject, documents: Sequence[str | DemandedDocument], **more: Any) -> Demand:
+        asked = [d if isinstance(d, DemandedDocument) else DemandedDocument(type=d) for d in documents]
+        return self.compose(subject=subject(about), documents=asked, **more)
+
+    def _encoded(self, demand: Demand) -> bytes:
+        value = self._encoder.encode(demand)
+        if len(value) > _LARGEST_BYTES:
+            raise TooLargeError(f"the demand has {len(value)} bytes; {_LARGEST_BYTES} at most")
+        return value
+
+    async def _deliver(self, demands: Sequence[tuple[UUID, bytes]]) -> list[Sent | ChoparError]:
+        """Send demands by their ids and bytes; one entry each, in order, as of `Producer.send`."""
+        time_ms = int(self._clock().timestamp() * 1000)
+        return await self._producer.send([self._outgoing(demand_id, value, time_ms) for demand_id, value in demands])
+
+    def _outgoing(self, demand_id: UUID, value: bytes, time_ms: int) -> Outgoing:
+        origin = Origin(source=f"/agencies/{self.agency}", time_ms=time_ms, correlation_id=demand_id)
+        message_id = derived_uuid("demand", origin.key, value)
+        place = partition_of(origin.key, PARTITIONS)
+        return outgoing(self._topic, place, value, message_id, Demand.RECORD, origin)
