@@ -26,7 +26,7 @@ from chopar.observe import serve as serve_http
 from chopar.provider import Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
-from chopar.settings import ProviderSettings
+from chopar.settings import AnsweringSettings
 
 _ASK_AGAIN_SECONDS = 1.0
 
@@ -52,7 +52,7 @@ async def serve(
     provider: Provider,
     register: Any,
     evidence: Sequence[type[Evidence]],
-    settings: ProviderSettings,
+    settings: AnsweringSettings,
     stop: asyncio.Event,
     files: SchemaFiles | None = None,
 ) -> None:
@@ -61,7 +61,7 @@ async def serve(
 
 
 async def serve_all(
-    served: Sequence[Served], settings: ProviderSettings, stop: asyncio.Event, files: SchemaFiles | None = None
+    served: Sequence[Served], settings: AnsweringSettings, stop: asyncio.Event, files: SchemaFiles | None = None
 ) -> None:
     """Answer requests until `stop` is set; what is in hand is finished first.
 

@@ -82,8 +82,13 @@ class ProcessSettings(BaseSettings):
             raise ConfigurationError("settings: " + "; ".join(wrong)) from None
 
 
-class ProviderSettings(ProcessSettings):
-    """What a provider's process is told. Subclasses set `env_prefix`."""
+class AnsweringSettings(ProcessSettings):
+    """What the process of a provider is told. Subclasses set `env_prefix`."""
 
     schema_registry: SchemaRegistrySettings
+
+
+class ProviderSettings(AnsweringSettings):
+    """The same, with a register in a database of its own."""
+
     store: StoreSettings

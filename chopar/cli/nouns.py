@@ -71,6 +71,7 @@ OWN = (
     Noun("topic", "List the topics with what is in them and who writes and reads them.", "chopar.cli.topic"),
     Noun("dead-letter", "List what could not be handled; look at it, replay or discard it.", "chopar.cli.dead_letter"),
     Noun("population", "List the synthetic people and businesses that the registers hold.", "chopar.cli.population"),
+    Noun("provider", "Begin a provider of your own, check that one keeps its promises.", "chopar.cli.provider"),
     Noun("schema", "Push this distribution's schemas to the schema registry, list what it has.", "chopar.cli.schema"),
 )  # fmt: skip
 

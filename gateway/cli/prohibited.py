@@ -6,7 +6,7 @@ Reads the lists of this distribution, or those of `--lists`. What a running gate
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,14 +16,11 @@ from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
+from gateway.cli.in_force import bring_into_force
 from gateway.list_version import ListVersion
 from gateway.prohibited_list import ProhibitedEntry
 
-if TYPE_CHECKING:
-    from chopar.bus.port import Bus
-    from gateway.activation import Activated
-
-LISTS = Path(__file__).parent / "lists"
+LISTS = Path(__file__).parents[1] / "lists"
 
 app = typer.Typer(name="prohibited", no_args_is_help=True, rich_markup_mode=None)
 
@@ -131,7 +128,7 @@ def activate_(
     session = Session.of(context)
     moment = _moment(at)
     lists = _lists(folder)
-    done = session.run(lambda: _activated(session, folder, moment, fetch_on, by))
+    done = session.run(lambda: bring_into_force(session, folder, at=moment, fetch_mode=fetch_on, by=by))
     row = {
         "list_digest": done.message.list_digest,
         "fetch_mode": done.message.fetch_mode.value,
@@ -156,42 +153,6 @@ def _moment(text: str) -> datetime.datetime | None:
     if moment is None or moment.tzinfo is None:
         raise ConfigurationError("--at: a time with its zone is due, as 2026-12-01T00:00+05:00")
     return moment
-
-
-async def _activated(
-    session: Session, folder: Path, at: datetime.datetime | None, fetch_mode: FetchMode, by: str
-) -> "Activated":
-    from chopar.avro import SchemaFiles
-    from gateway.activation import LEAD_SECONDS, activate
-
-    home = session.home() / "gateway"
-    bus, registry = session.bus(), session.schema_registry()
-    try:
-        return await activate(
-            bus,
-            registry,
-            SchemaFiles.shipped(),
-            lists=folder,
-            home=home,
-            lists_folder=home / "lists",
-            fetch_mode=fetch_mode,
-            lead_seconds=LEAD_SECONDS,
-            secret_version=await _secret_version(bus),
-            activated_by=by,
-            clock=lambda: datetime.datetime.now(datetime.UTC),
-            at=at,
-        )
-    finally:
-        await registry.aclose()
-
-
-async def _secret_version(bus: "Bus") -> int:
-    """The version that will hold last: a change of lists is no change of secrets."""
-    from chopar.avro import SchemaFiles
-    from gateway.activation import read_law
-
-    newest = (await read_law(bus, SchemaFiles.shipped())).newest()
-    return newest.message.secret_version if newest else 1
 
 
 def _binds(version: ListVersion, entry: ProhibitedEntry, requester: AgencyId, day: datetime.date | None) -> bool:

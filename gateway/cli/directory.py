@@ -1,0 +1,130 @@
+"""`chopar directory list | apply`: which agency answers what on the exchange, and connecting one."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.output import Table
+from chopar.cli.session import Session
+from chopar.errors import ConfigurationError
+from gateway.cli.in_force import bring_into_force, files_in_force
+from gateway.connecting import connect
+from gateway.list_version import ListVersion
+
+if TYPE_CHECKING:
+    from chopar.messages.demand import FetchMode
+    from gateway.activation import Activated
+    from gateway.evidence_directory import DirectoryEntry
+
+app = typer.Typer(name="directory", no_args_is_help=True, rich_markup_mode=None)
+
+_HOURS = 3600
+
+
+@app.callback()
+def _directory() -> None:
+    """Which agency holds which evidence, and whether it answers on the exchange."""
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    connected: Annotated[bool, typer.Option("--connected", help="Only holders that answer.")] = False,
+    lists: Annotated[
+        Path | None,
+        typer.Option("--lists", help="Folder of lists; those in force if it is left out.", metavar="DIR"),
+    ] = None,
+) -> int:
+    """List the holders: what they hold, whether they are connected, by when they promise to answer."""
+    from gateway.bundle import list_files
+
+    session = Session.of(context)
+    files = list_files(lists) if lists else session.run(lambda: _in_force(session))
+    version = ListVersion.from_files(files)
+    rows = [_row(entry) for entry in version.directory.values() if entry.connected or not connected]
+    table = Table(
+        ("provider", "evidence type", "connected", "promises within", "note"),
+        [
+            (row["provider"], row["evidence_type"], row["connected"], f"{row['due_hours']} h", row["note"])
+            for row in rows
+        ],
+    )
+    session.output.show(rows, table, f"{sum(row['connected'] for row in rows)} of {len(rows)} are connected")
+    return ExitCode.DONE if rows else ExitCode.NO
+
+
+@app.command("apply")
+def apply(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="[[holding]] tables, as `chopar provider init` writes them.")],
+    by: Annotated[str, typer.Option("--by", help="Who connects, as the record says it.", metavar="NAME")] = "operator",
+) -> int:
+    """Connect a holder: put a directory file into the lists in force and activate these; again changes nothing.
+
+    It opens no data: that does an access ground. The fetch mode stays what it is.
+    """
+    session = Session.of(context)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read") from error
+    added, done = session.run(lambda: _applied(session, text, by))
+    when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
+    data = {
+        "connected": added,
+        "list_digest": done.message.list_digest,
+        "is_new": done.is_new,
+        "holds_from": done.effective_at,
+    }
+    lines = [f"{row['provider']}: {row['evidence_type']}, answered within {row['due_hours']} h" for row in added]
+    session.output.show(data, *lines, f"list version {done.message.list_digest[:12]} holds from: {when}")
+    return ExitCode.DONE
+
+
+async def _in_force(session: Session) -> dict[str, bytes]:
+    files, _ = await files_in_force(session, session.bus())
+    return files
+
+
+async def _applied(session: Session, text: str, by: str) -> "tuple[list[dict[str, Any]], Activated]":
+    from chopar.topics import layouts
+
+    bus = session.bus()
+    files, message = await files_in_force(session, bus)
+    before = ListVersion.from_files(files)
+    merged = connect(files, text)
+    after = ListVersion.from_files(merged)
+    changed = [entry for place, entry in after.directory.items() if before.directory.get(place) != entry]
+    new = sorted({agency.id for agency in after.agencies.values() if agency.is_connected_kind} - set(before.agencies))
+    if new:  # an agency that was not in the lists has no topics yet
+        admin = bus.admin()
+        await admin.start()
+        try:
+            await admin.create(list(layouts(new, new)))
+        finally:
+            await admin.stop()
+    done = await _activated(session, merged, message.fetch_mode, by)
+    return [_row(entry) for entry in changed], done
+
+
+async def _activated(session: Session, files: dict[str, bytes], fetch_mode: "FetchMode", by: str) -> "Activated":
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return await bring_into_force(session, Path(folder), at=None, fetch_mode=fetch_mode, by=by)
+
+
+def _row(entry: "DirectoryEntry") -> dict[str, Any]:
+    return {
+        "provider": entry.provider,
+        "evidence_type": entry.evidence_type,
+        "connected": entry.connected,
+        "due_hours": int(entry.due.total_seconds() // _HOURS),
+        "basis": entry.basis.value,
+        "note": entry.note or None,
+    }

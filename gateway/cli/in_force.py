@@ -1,0 +1,77 @@
+"""How a command brings a folder of lists into force on the running stack, and what is in force there."""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chopar.cli.session import Session
+from chopar.errors import NotFoundError
+from chopar.messages.demand import FetchMode
+
+if TYPE_CHECKING:
+    from chopar.bus.port import Bus
+    from chopar.messages.law import ListActivated
+    from gateway.activation import Activated
+
+
+async def newest(bus: "Bus") -> "ListActivated | None":
+    """The activation that will hold last; None if there is none.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    from chopar.avro import SchemaFiles
+    from gateway.activation import read_law
+
+    found = (await read_law(bus, SchemaFiles.shipped())).newest()
+    return found.message if found else None
+
+
+async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes], "ListActivated"]:
+    """The bundle that will hold last, and its activation.
+
+    Raises:
+        NotFoundError: nothing was activated yet.
+        LawIncompleteError: the bundle is not on this machine.
+    """
+    from gateway.bundle import load
+
+    message = await newest(bus)
+    if message is None:
+        raise NotFoundError("no lists were activated yet: `chopar prohibited activate DIR`")
+    return load(message.list_digest, session.home() / "gateway" / "lists"), message
+
+
+async def bring_into_force(
+    session: Session, folder: Path, *, at: datetime.datetime | None, fetch_mode: FetchMode, by: str
+) -> "Activated":
+    """Activate the lists of a folder; the secret stays the one that will hold last.
+
+    Raises:
+        LawUnreadableError: the lists cannot be understood.
+        ConfigurationError: `at` is too soon.
+        UnavailableError: broker or schema registry do not answer.
+    """
+    from chopar.avro import SchemaFiles
+    from gateway.activation import LEAD_SECONDS, activate
+
+    home = session.home() / "gateway"
+    bus, registry = session.bus(), session.schema_registry()
+    try:
+        before = await newest(bus)
+        return await activate(
+            bus,
+            registry,
+            SchemaFiles.shipped(),
+            lists=folder,
+            home=home,
+            lists_folder=home / "lists",
+            fetch_mode=fetch_mode,
+            lead_seconds=LEAD_SECONDS,
+            secret_version=before.secret_version if before else 1,
+            activated_by=by,
+            clock=lambda: datetime.datetime.now(datetime.UTC),
+            at=at,
+        )
+    finally:
+        await registry.aclose()
