@@ -2,6 +2,8 @@
 
 Everything that goes in is the record, the first record of its id, and what the law says held at its broker time. No
 clock, no random number, no setting and no header of an agency (`traceparent` aside) reaches an output.
+
+This is the plain way, and the reference. `gateway.rendering` remembers what it made and gives the same bytes sooner.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from chopar.bus.consume import Outputs
@@ -48,8 +50,7 @@ RECORDED_BY = "gateway"
 _SOURCE = "/gateway"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """The record that is answered: the first one with these bytes, or for `expired` and `id_reused` the record itself.
 
     Args:
@@ -83,6 +84,21 @@ class Cause:
         return self.received_at.astimezone(TASHKENT).date()
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of a demand.
+
+    Args:
+        demand: as it was read; None if it could not be.
+        resolution: of the resolver; None if the envelope was refused.
+        refused: the code, if the whole demand was.
+    """
+
+    demand: Demand | None
+    resolution: Resolution | None
+    refused: str | None
+
+
 def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outputs:
     """The messages that answer a demand.
 
@@ -91,6 +107,11 @@ def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outp
         standing: what held at its broker time.
         refused: a code that was found before the demand was read (`expired`, `clock`, `id_reused`).
     """
+    return rendered(cause, standing, decided(cause, standing, refused))
+
+
+def decided(cause: Cause, standing: Standing, refused: str | None = None) -> Decision:
+    """What is answered, before it is put into messages. Arguments as of `answer`."""
     demand: Demand | None = None
     resolution: Resolution | None = None
     try:
@@ -105,7 +126,29 @@ def answer(cause: Cause, standing: Standing, refused: str | None = None) -> Outp
     if demand is not None and refused is None:
         resolution = resolve(demand_of(demand), standing.lists, cause.on, standing.fetch_mode)
         refused = resolution.refused
-    return _Writer(cause, demand, standing, resolution, refused).outputs()
+    return Decision(demand, resolution, refused)
+
+
+def rendered(cause: Cause, standing: Standing, decision: Decision) -> Outputs:
+    """A decision as messages."""
+    return _Writer(cause, standing, decision).outputs()
+
+
+def origin_of(cause: Cause) -> Origin:
+    """What all messages that answer a cause have in common."""
+    return Origin(
+        source=_SOURCE,
+        time_ms=cause.timestamp_ms,
+        correlation_id=cause.demand_id,
+        causation=f"{cause.topic}/{cause.partition}/{cause.offset}",
+        trace=cause.trace,
+    )
+
+
+def message_of(cause: Cause, origin: Origin, topic: str, record: str, index: int, value: bytes) -> Outgoing:
+    """One message: its id follows from the cause, its record and its number among those of its record."""
+    message_id = derived_uuid(cause.topic, cause.partition, cause.offset, record, index)
+    return outgoing(topic, cause.partition, value, message_id, record, origin)
 
 
 def _envelope(cause: Cause, demand: Demand) -> str | None:
@@ -182,7 +225,12 @@ def _refused(demand: Demand, code: str) -> tuple[ResolvedDocument, ...]:
 
 def _hmac(secret: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA-256 over parts, each preceded by its length, so that no two lists of parts meet."""
-    return hmac.digest(secret, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
+    return hmac.digest(secret, b"".join([len(part).to_bytes(4, "big") + part for part in parts]), "sha256")
+
+
+def demand_hmac(secret: bytes, value: bytes) -> bytes:
+    """How the exchange log names a demand's bytes: a plain digest of them would give a guessed PINFL away."""
+    return _hmac(secret, b"demand", value)
 
 
 def request_id(
@@ -226,15 +274,14 @@ class _Writer:
     def __init__(
         self,
         cause: Cause,
-        demand: Demand | None,
         standing: Standing,
-        resolution: Resolution | None,
-        refused: str | None,
+        decision: Decision,
     ) -> None:
         self._cause = cause
-        self._demand = demand
+        self._demand = demand = decision.demand
         self._standing = standing
-        self._refused = refused
+        self._refused = refused = decision.refused
+        resolution = decision.resolution
         self._digest = hashlib.sha256(cause.value).digest()
         self._found: Sequence[Found] = resolution.documents if resolution else ()
         self._legal_basis_start = resolution.legal_basis_start if resolution else None
@@ -242,13 +289,7 @@ class _Writer:
             self._documents = tuple(self._resolved(document) for document in self._found)
         else:
             self._documents = _refused(demand, refused or "unreadable") if demand else ()
-        self._origin = Origin(
-            source=_SOURCE,
-            time_ms=cause.timestamp_ms,
-            correlation_id=cause.demand_id,
-            causation=f"{cause.topic}/{cause.partition}/{cause.offset}",
-            trace=cause.trace,
-        )
+        self._origin = origin_of(cause)
 
     def outputs(self) -> Outputs:
         before: list[Message] = [self._record(), self._answer()]
@@ -270,10 +311,7 @@ class _Writer:
         )
 
     def _outgoing(self, topic: str, message: Message, index: int) -> Outgoing:
-        cause = self._cause
-        message_id = derived_uuid(cause.topic, cause.partition, cause.offset, message.RECORD, index)
-        value = self._standing.encode(message)
-        return outgoing(topic, cause.partition, value, message_id, message.RECORD, self._origin)
+        return message_of(self._cause, self._origin, topic, message.RECORD, index, self._standing.encode(message))
 
     def _due(self, document: Found) -> datetime | None:
         if document.outcome is not Outcome.FETCH or document.due is None or self._demand is None:
@@ -372,14 +410,16 @@ class _Writer:
                 "ground_reference": demand.ground.reference,
                 "acting_as": demand.acting_as,
                 "subject_kind": demand.subject.kind,
-                "subject_pseudonym": subject_pseudonym(standing.secret, demand.subject),
+                "subject_pseudonym": subject_pseudonym(
+                    standing.secret, demand.subject.kind, demand.subject.id.encode()
+                ),
                 "parties": tuple(PartyEntry(role=party.role, kind=party.kind) for party in demand.parties),
                 "circumstances": {code: given == "yes" for code, given in sorted(demand.circumstances.items())},
                 "expires_at": demand.expires_at,
             }
         entry = ResolutionEntry(
             received_at=cause.received_at,
-            demand_hmac=_hmac(standing.secret, b"demand", cause.value),
+            demand_hmac=demand_hmac(standing.secret, cause.value),
             list_digest=standing.list_digest,
             fetch_mode=standing.fetch_mode,
             rules_number=standing.rules_number,
@@ -406,6 +446,6 @@ class _Writer:
         )
 
 
-def subject_pseudonym(secret: bytes, subject: Subject) -> bytes:
+def subject_pseudonym(secret: bytes, kind: str, identifier: bytes) -> bytes:
     """How the exchange log names a person or business: the same one always by the same, and never by the identifier."""
-    return _hmac(secret, b"subject", subject.kind.encode(), subject.id.encode())
+    return _hmac(secret, b"subject", kind.encode(), identifier)

@@ -1,6 +1,7 @@
 """What the gateway does with each record of `demand.submitted`: find its cause, and answer it.
 
-The table of first records decides what is a repetition; `gateway.answer` makes the messages.
+The table of first records decides what is a repetition; `gateway.answer` makes the messages, `gateway.rendering` makes
+them again for demands that are alike.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
 from gateway.law_reader import LawReader
 from gateway.rebuild import rebuild
+from gateway.rendering import Renderings
+from gateway.standing import Standing
 from gateway.store import FirstRecords, demand_id_of, out_of_time
 
 _log = structlog.get_logger()
@@ -38,6 +41,7 @@ class GatewayHandler:
         self._law = law
         self._first = FirstRecords(folder)
         self._requesters: dict[str, AgencyId] = {}
+        self._renderings: dict[Standing, Renderings] = {}
         self.rebuilding = 0
         self._answered = Counter(
             "chopar_demands", "Demands by what became of them", ["requester", "outcome"], registry=metrics
@@ -107,9 +111,16 @@ class GatewayHandler:
             value=record.value,
             trace=record.header("traceparent"),
         )
-        outputs = answer(cause, self._law.standing_at(timestamp_ms), refused)
+        standing = self._law.standing_at(timestamp_ms)
+        outputs = self._renderings_by(standing).answer(cause) if refused is None else answer(cause, standing, refused)
         self._answered.labels(requester, refused or ("repeated" if offset != record.offset else "answered")).inc()
         return outputs
+
+    def _renderings_by(self, standing: Standing) -> Renderings:
+        known = self._renderings.get(standing)
+        if known is None:
+            known = self._renderings[standing] = Renderings(standing)
+        return known
 
     def _requester(self, topic: str) -> AgencyId:
         known = self._requesters.get(topic)

@@ -136,7 +136,7 @@ def _refusal_of_subject(demand: Demand, procedure: Procedure, basis: LegalBasis,
             applicant = data_subject(demand.applicant.kind, demand.applicant.text)
         for document in demand.documents:
             for name, value in document.parameters.items():
-                _check_parameter(name, value)
+                check_parameter(name, value)
     except IdentifierError as error:
         return Code(error.code)
     if not basis.lets_act(demand.acting_as, subject, applicant, on):
@@ -144,7 +144,7 @@ def _refusal_of_subject(demand: Demand, procedure: Procedure, basis: LegalBasis,
     return None
 
 
-def _check_parameter(name: str, value: str) -> None:
+def check_parameter(name: str, value: str) -> None:
     """Raise IdentifierError for what no parameter may hold; a blank one is missing, which is another answer."""
     reject_forbidden(value)
     if name == SECOND_PERSON and value.strip():

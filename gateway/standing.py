@@ -109,9 +109,9 @@ class Standing:
         return Demand.from_avro(datum)
 
     @property
-    def accepted_ids(self) -> frozenset[int]:
-        """Schema ids that are accepted on `demand.submitted`."""
-        return frozenset(self._accepted)
+    def accepted(self) -> Mapping[int, ParsedSchema]:
+        """The schemas that are accepted on `demand.submitted`, by id."""
+        return self._accepted
 
     def encode(self, message: Message) -> bytes:
         """The framed value of one of the gateway's outputs.

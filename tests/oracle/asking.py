@@ -29,18 +29,23 @@ def list_files() -> dict[str, bytes]:
     return {name: (FOLDER / name).read_bytes() for name in FILES}
 
 
-@cache
-def lists(*, all_connected: bool = False, all_read: bool = False) -> ListVersion:
-    """The committed lists; or with every holder connected, or every act that a ground names read as published."""
-    files = list_files()
+def with_changes(files: dict[str, bytes], *, all_connected: bool, all_read: bool) -> dict[str, bytes]:
+    """Lists with every holder connected, or every act that a ground names read as published."""
+    changed = dict(files)
     if all_connected:
         text = files["directory.toml"].decode().replace("connected = true\n", "")
-        files["directory.toml"] = re.sub(r"(evidence_type = .*\n)", r"\1connected = true\n", text).encode()
+        changed["directory.toml"] = re.sub(r"(evidence_type = .*\n)", r"\1connected = true\n", text).encode()
     if all_read:
         text = files["grounds.toml"].decode()
         text = re.sub(r'text_read = "(digest|press)"', 'text_read = "official"', text)
-        files["grounds.toml"] = text.encode()
-    return ListVersion.from_files(files)
+        changed["grounds.toml"] = text.encode()
+    return changed
+
+
+@cache
+def lists(*, all_connected: bool = False, all_read: bool = False) -> ListVersion:
+    """The committed lists; or with every holder connected, or every act that a ground names read as published."""
+    return ListVersion.from_files(with_changes(list_files(), all_connected=all_connected, all_read=all_read))
 
 
 def subject(kind: str) -> Subject:
