@@ -3,6 +3,7 @@
 import io
 import json
 from typing import Any
+from uuid import UUID
 
 import fastavro
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from chopar.avro import SchemaFiles, encode_body, parse_schema
 from chopar.avro_writer import make_writer, zigzag
+from chopar.messages.exchange import AccessEntry, ExchangeRecorded
 from chopar.messages.law import ListMark
 from tests.avro_values import Bag, data
 
@@ -81,6 +83,47 @@ def test_a_value_of_another_type_is_left_to_fastavro(kind: Any, value: Any) -> N
     assert writer is not None
     with pytest.raises((TypeError, AttributeError, KeyError)):
         writer(Bag({"n": value}))
+
+
+def test_what_is_the_same_in_all_messages_is_encoded_once() -> None:
+    schema = FILES.parsed("chopar.exchange.ExchangeRecorded")
+    entry: dict[str, Any] = {
+        "request_hash": bytes(32),
+        "provider": "a-provider",
+        "evidence_type": "a-type",
+        "procedure": "a-procedure",
+        "case_id": "case-1",
+        "official": "official-7",
+        "access_ground": "ground",
+        "fields": ("a", "b"),
+        "final": True,
+        "answer_digest": bytes(range(32)),
+    }
+    number = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+    message = ExchangeRecorded(
+        demand_id=number, recorded_by="a-provider", requester="a-requester", access=AccessEntry(**entry)
+    )
+    own = ("request_hash", "case_id", "answer_digest")
+    writer = make_writer(
+        schema,
+        prefix=b"\x00\x00\x00\x00\x07",
+        same={
+            "recorded_by": "a-provider",
+            "requester": "a-requester",
+            "resolution": None,
+            **{f"access.{name}": value for name, value in entry.items() if name not in own},
+        },
+        encoded=("demand_id",),
+        flat=("access",),
+    )
+    assert writer is not None
+    given = Bag({name: entry[name] for name in own} | {"demand_id": b"\x48" + str(number).encode()})
+    assert writer(given) == b"\x00\x00\x00\x00\x07" + encode_body(schema, message)
+
+
+def test_what_is_the_same_has_to_fit_the_schema() -> None:
+    with pytest.raises(TypeError):
+        make_writer(record_of("long"), same={"n": "text"})
 
 
 def test_a_message_with_a_datum_of_its_own_is_encoded_by_that() -> None:
