@@ -47,6 +47,11 @@ TASHKENT = timezone(timedelta(hours=5))
 """UTC+5 without summer time since 1991; a fixed offset, so that no time zone database reaches an outcome."""
 
 RECORDED_BY = "gateway"
+
+BEFORE = (ExchangeRecorded.RECORD, DemandResolved.RECORD)
+"""Records that are acknowledged before any `AFTER` is sent, one of each."""
+AFTER = EvidenceRequested.RECORD
+"""The record of which there is one for each document to fetch."""
 _SOURCE = "/gateway"
 
 

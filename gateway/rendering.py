@@ -23,6 +23,8 @@ from chopar.errors import IdentifierError
 from chopar.identifiers import AgencyId, SubjectKind, data_subject, pinfl_check_digit, uuid7, uuid7_milliseconds
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, Outcome, Subject
 from gateway.answer import (
+    AFTER,
+    BEFORE,
     TASHKENT,
     Cause,
     answer,
@@ -303,12 +305,12 @@ def make(cause: Cause, demand: Demand, standing: Standing) -> Rendering | None:
     if len(set(values[:own])) != own or size > _MOST_BYTES:
         return None  # two times of the specimen fall together, so nobody could tell which of them stands where
     return rendering._replace(
-        before=tuple(_cut(one, 0, values) for one in outputs.before),
-        after=tuple(_cut(one, number, values) for number, one in enumerate(outputs.after)),
+        before=tuple(_cut(one, record, 0, values) for one, record in zip(outputs.before, BEFORE, strict=True)),
+        after=tuple(_cut(one, AFTER, number, values) for number, one in enumerate(outputs.after)),
     )
 
 
-def _cut(sent: Outgoing, number: int, values: Sequence[bytes]) -> _Cut:
+def _cut(sent: Outgoing, record: str, number: int, values: Sequence[bytes]) -> _Cut:
     """One of the specimen's messages, cut where its own values stand."""
     places: dict[bytes, int] = {}
     for place, value in enumerate(values):
@@ -316,7 +318,7 @@ def _cut(sent: Outgoing, number: int, values: Sequence[bytes]) -> _Cut:
     parts = re.split(b"(%b)" % b"|".join(map(re.escape, places)), sent.value or b"")
     # Two at least, so that what is taken is a tuple: every message names the demand and a time.
     taken = itemgetter(*[places[part] for part in parts[1::2]])
-    return _Cut(sent.topic, dict(sent.headers)["ce_type"].decode(), number, parts, taken)
+    return _Cut(sent.topic, record, number, parts, taken)
 
 
 def _specimen(demand: Demand, at: datetime) -> Demand:
