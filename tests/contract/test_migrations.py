@@ -72,6 +72,13 @@ def scripts(tmp_path: Path) -> Callable[..., Migrations]:
     return write
 
 
+def migrations_of(service: str) -> Migrations:
+    folder = Path("services", service, "store")
+    name = f"services.{service}.store.tables" if folder.is_dir() else f"services.{service}.store"
+    migrations: Migrations = importlib.import_module(name).MIGRATIONS
+    return migrations
+
+
 def tables(engine: Engine) -> set[str]:
     with engine.connect() as connection:
         return set(inspect(connection).get_table_names())
@@ -84,7 +91,7 @@ def revision(engine: Engine) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_migrated_tables_are_those_that_the_code_says(service: str, address: URL, engine: Engine) -> None:
-    migrations: Migrations = importlib.import_module(f"services.{service}.store").MIGRATIONS
+    migrations = migrations_of(service)
     assert await bring_up_to_date(address, migrations) == migrations.revisions[-1] == revision(engine)
     assert await differences(address, migrations) == []
     with engine.connect() as connection:
@@ -98,7 +105,7 @@ async def test_migrated_tables_are_those_that_the_code_says(service: str, addres
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_scripts_are_one_line_and_numbered_as_their_files(service: str) -> None:
-    migrations: Migrations = importlib.import_module(f"services.{service}.store").MIGRATIONS
+    migrations = migrations_of(service)
     directory = ScriptDirectory(migrations.folder, version_locations=[migrations.folder])
     line = [script.revision for script in directory.walk_revisions()]
     assert tuple(reversed(line)) == migrations.revisions

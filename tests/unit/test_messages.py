@@ -15,6 +15,8 @@ import chopar.messages.evidence
 import chopar.messages.exchange
 import chopar.messages.law
 import chopar.messages.operations
+import chopar.messages.social
+import chopar.messages.utility
 from chopar.avro import SchemaFiles, decode_body, encode_body, schema_name
 from chopar.errors import UndecodableError
 from chopar.messages.demand import Demand

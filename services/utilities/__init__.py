@@ -1,0 +1,1 @@
+"""The utility companies: answers about debts of objects, one register a company, from one code base."""

@@ -1,0 +1,55 @@
+"""The utility companies: `python -m services.utilities --agency electricity-het`, one or several in a process."""
+
+import argparse
+import asyncio
+import sys
+
+import structlog
+
+from chopar.identifiers import agency_id
+from chopar.messages.utility import UtilityDebt
+from chopar.population import Recipe
+from chopar.process import parser, run
+from services.utilities.handlers import provider_of
+from services.utilities.model import COMPANIES
+from services.utilities.seed import fill
+from services.utilities.settings import UtilitiesSettings
+from services.utilities.store import CoalescingUtilityRegister, SqlUtilityStore
+
+
+async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Wire the companies that were named and run them until `stop` is set."""
+    urls = settings.stores_of(list(dict.fromkeys(arguments.agency)))
+    stores = {COMPANIES[agency_id(agency)]: SqlUtilityStore(url) for agency, url in urls.items()}
+    registers = {company: CoalescingUtilityRegister(store) for company, store in stores.items()}
+    try:
+        for store in stores.values():
+            await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
+        if arguments.seed:
+            added = await fill(stores, Recipe(settings.seed, settings.people, settings.firms))
+            structlog.get_logger().info("register.seeded", added=added)
+        if arguments.seed or arguments.migrate:
+            return
+        from chopar.provider_process import Served, serve_all  # not for a seeding, which needs no broker
+
+        served = [Served(provider_of(company), register, [UtilityDebt]) for company, register in registers.items()]
+        await serve_all(served, settings, stop)
+    finally:
+        for register in registers.values():
+            await register.close()
+        for store in stores.values():
+            await store.close()
+
+
+if __name__ == "__main__":
+    options = parser("services.utilities", "Answers whether anything is owed to a utility company for an object.")
+    options.add_argument(
+        "--agency",
+        action="append",
+        required=True,
+        choices=sorted(COMPANIES),
+        help="a company to answer for; several may be named",
+    )
+    options.add_argument("--seed", action="store_true", help="fill the registers with synthetic entries, and exit")
+    options.add_argument("--migrate", action="store_true", help="bring the registers' tables up to date, and exit")
+    sys.exit(run(UtilitiesSettings, main, options))
