@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
+import weakref
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -12,9 +14,9 @@ import pytest
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.memory import MemoryBus
 from chopar.bus.memory.faults import SendFault
-from chopar.bus.port import Outgoing, partition_of
+from chopar.bus.port import Outgoing, TopicPartition, partition_of
 from chopar.completion import Delivered, Rejected, Undelivered
-from chopar.errors import DeliveryError, TooLargeError
+from chopar.errors import BrokerUnavailableError, DeliveryError, OffsetOutOfRangeError, TooLargeError
 from chopar.identifiers import PersonId, agency_id
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, FetchMode, Outcome, PersonMayBeAsked
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt, UnavailableCode
@@ -416,3 +418,83 @@ async def test_a_demand_that_was_not_acknowledged_is_an_error(rig: Rig) -> None:
     rig.bus.faults.send = lambda record: SendFault.NOT_WRITTEN
     with pytest.raises(DeliveryError):
         await rig.ask()
+
+
+async def test_one_reader_serves_all_demands_and_each_gets_its_own(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    usual = rig.bus.reader
+
+    def counted(*args: Any, **more: Any) -> Any:
+        made.append(args)
+        return usual(*args, **more)
+
+    monkeypatch.setattr(rig.bus, "reader", counted)
+    exchanges = [await rig.ask() for _ in range(10)]
+    following = [asyncio.create_task(follow(exchange)) for exchange in exchanges]
+    for exchange in reversed(exchanges):
+        await rig.resolve(exchange)
+        await rig.provide(exchange)
+    assert await asyncio.gather(*following) == [["resolved", "delivered paper-a"]] * 10
+    assert len(made) == 1
+
+
+async def test_demands_sent_at_once_are_acknowledged_or_not_each_for_itself(rig: Rig) -> None:
+    demands = [
+        rig.requester.compose(
+            procedure="p", subject=subject(PersonId(PERSON)), documents=[DemandedDocument(type="paper-a")]
+        )
+        for _ in range(3)
+    ]
+    lost = str(demands[1].demand_id).encode()
+    rig.bus.faults.send = lambda record: SendFault.NOT_WRITTEN if record.key == lost else None
+    first, second, third = await rig.requester.send_all(demands)
+    assert isinstance(second, DeliveryError)
+    for exchange in (first, third):
+        assert isinstance(exchange, Exchange)
+        await rig.resolve(exchange)
+        await rig.provide(exchange)
+        assert await follow(exchange) == ["resolved", "delivered paper-a"]
+
+
+async def test_a_broker_that_is_away_is_said_and_iterating_again_loses_nothing(rig: Rig) -> None:
+    exchange = await rig.ask()
+    await rig.resolve(exchange)
+    assert await one(exchange) == "resolved"
+    rig.bus.faults.down = True
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailableError):
+            await one(exchange)
+    rig.bus.faults.down = False
+    await rig.provide(exchange)
+    assert await one_at_last(exchange) == "delivered paper-a"
+
+
+async def one_at_last(exchange: Exchange) -> str:
+    """The next event, whatever was said of the broker before."""
+    while True:
+        with contextlib.suppress(BrokerUnavailableError):
+            return await one(exchange)
+
+
+async def test_records_that_are_gone_before_they_were_read_end_every_exchange(rig: Rig) -> None:
+    exchange = await rig.ask()
+    place = rig.bus.log.partition(
+        TopicPartition(f"evidence.provided.{HET}", partition_of(key_of(exchange), PARTITIONS))
+    )
+    rig.bus.faults.down = True
+    place.stamp(Outgoing(f"evidence.provided.{HET}", place.place.partition, key_of(exchange), b"x"), 0)
+    place.show()
+    place.delete_before(1)
+    rig.bus.faults.down = False
+    with pytest.raises(OffsetOutOfRangeError):
+        await one_at_last(exchange)
+    with pytest.raises(OffsetOutOfRangeError):
+        await rig.ask()
+
+
+async def test_an_exchange_that_is_dropped_takes_no_more(rig: Rig) -> None:
+    exchange = await rig.ask()
+    kept = weakref.ref(exchange)
+    del exchange
+    gc.collect()
+    assert kept() is None

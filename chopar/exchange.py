@@ -1,0 +1,213 @@
+"""One demand under way, in memory: records of it come in, what they mean is told in the order in which it counts.
+
+Who reads the topics is `chopar.requester`; the rule of what counts is `chopar.completion`'s.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from chopar.bus.port import Record
+from chopar.completion import Completion, Delivered, Rejected, Repeated, Undelivered
+from chopar.errors import ChoparError, RecordError, SchemaNotYetKnownError, SchemaRegistryUnavailableError
+from chopar.messages.demand import Demand, DemandResolved
+from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.schema_registry import Decoder
+from chopar.topics import DEMAND_RESOLVED
+
+_AGAIN_SECONDS = 0.5
+"""How often a record that cannot be read yet is tried again."""
+
+_log = structlog.get_logger()
+
+Event: TypeAlias = DemandResolved | Delivered | Rejected | Undelivered
+
+
+class Exchange:
+    """One demand under way. Iterate it for what arrives; it ends, and takes no more, when the demand is complete.
+
+    Leave it early by `aclose`, or by leaving it as a context; its requester closes what was left open.
+    """
+
+    def __init__(
+        self,
+        demand: Demand,
+        value: bytes,
+        decoder: Decoder,
+        elapsed_seconds: Callable[[], float],
+        closed: "Callable[[Exchange], None]",
+    ) -> None:
+        self.demand = demand
+        self.key = str(demand.demand_id).encode()
+        """Of the records of this demand."""
+        self.elapsed_seconds = elapsed_seconds
+        """How long ago the demand was handed to the bus."""
+        self._completion = Completion(value, demand.expires_at)
+        self._decoder = decoder
+        self._tell_closed = closed
+        self._closed = False
+        self._read_to_end = False
+        self._expired = False
+        self._waiting: list[Record] = []
+        """Records of this demand that were read and not dealt with, in the order in which they came."""
+        self._noted: list[Record] = []
+        """Those of which it was logged that they cannot be read yet."""
+        self._events: deque[Event] = deque()
+        self._failure: ChoparError | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def demand_id(self) -> UUID:
+        """The id of the demand."""
+        return self.demand.demand_id
+
+    @property
+    def complete(self) -> bool:
+        """Whether every document has its end, and all of it was told."""
+        return (self._completion.complete or self._expired) and not self._events
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Take no more; an iteration that is under way ends."""
+        self._closed = True
+        self._tell_closed(self)
+        self._news.set()
+
+    def take(self, record: Record) -> None:
+        """A record of this demand was read."""
+        self._waiting.append(record)
+        self._news.set()
+
+    def read_to_end(self) -> None:
+        """All was read up to ends that were asked for after expiry: nothing more can have come in time."""
+        self._read_to_end = True
+        self._news.set()
+
+    def fail(self, error: ChoparError) -> None:
+        """Reading has failed; who iterates is told."""
+        self._failure = error
+        self._news.set()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """What arrives, from where an earlier iteration was left.
+
+        Raises:
+            BrokerUnavailableError: no broker answers; nothing is lost, iterate again.
+            StopError: what was not read yet is gone.
+        """
+        while not self._closed:
+            self._news.clear()
+            while await self._settle():  # told before the next record is read, which may take its time
+                while self._events and not self._closed:
+                    yield self._events.popleft()
+            self._expire()
+            while self._events and not self._closed:
+                yield self._events.popleft()
+            if self.complete or self._closed:
+                break
+            if self._failure is not None and not self._news.is_set():
+                failure, self._failure = self._failure, None
+                raise failure
+            try:
+                async with asyncio.timeout(_AGAIN_SECONDS if self._noted else None):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+        await self.aclose()
+
+    async def _settle(self) -> bool:
+        """Work off waiting records up to one that there is something to tell of; whether there was one.
+
+        A record that has no place yet, or cannot be read yet, waits on.
+
+        Resolutions come first: the gateway has its answer acknowledged before it asks a holder, but two topics are read
+        here. Records keep their order within each topic, since the first that counts decides: behind an envelope that
+        cannot be read yet nothing is taken, and behind such a body no other answer to its request.
+        """
+        unread: set[bytes | None] = set()
+        for record in sorted(self._waiting, key=_after_resolutions):
+            if None in unread:
+                break
+            event: Event | None = None
+            request: bytes | None = None
+            try:
+                if _is_resolution(record):
+                    event = await self._resolution(record)
+                elif self._completion.resolved is None:
+                    break
+                else:
+                    provided = await self._decoder.message(record.value or b"", EvidenceProvided)
+                    request = provided.request_id
+                    if request in unread:
+                        continue
+                    event = await self._answer(provided, record)
+            except (SchemaNotYetKnownError, SchemaRegistryUnavailableError) as error:
+                unread.add(request)
+                if record not in self._noted:
+                    self._noted.append(record)
+                    _log.warning("answer.waiting", code=error.code, topic=record.topic, offset=record.offset)
+                continue
+            except RecordError as error:
+                _log.warning("answer.unreadable", code=error.code, topic=record.topic, offset=record.offset)
+            self._waiting.remove(record)
+            if record in self._noted:
+                self._noted.remove(record)
+            if event is not None:
+                self._events.append(event)
+                return True
+        return False
+
+    async def _resolution(self, record: Record) -> DemandResolved | None:
+        resolved = await self._decoder.message(record.value or b"", DemandResolved)
+        return resolved if self._completion.resolve(resolved) else None
+
+    async def _answer(self, provided: EvidenceProvided, record: Record) -> Delivered | Rejected | None:
+        if not self._completion.knows(provided.request_id):
+            _log.warning("answer.unsolicited", topic=record.topic, offset=record.offset)  # no sender's text in logs
+            return None
+        name, datum = await self._decoder.datum(provided.body)
+        unavailable: EvidenceUnavailable | None = None
+        evidence: dict[str, Any] | None = datum
+        if name == EvidenceUnavailable.RECORD:
+            unavailable, evidence = EvidenceUnavailable.from_avro(datum), None
+        event = self._completion.answer(provided, evidence, unavailable, record.timestamp_ms)
+        if isinstance(event, Repeated):
+            return None
+        if isinstance(event, Rejected):
+            provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
+            _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
+        return event
+
+    def _expire(self) -> None:
+        """End what is open when nothing more can have come in time, and nothing of it waits to be readable."""
+        if not self._read_to_end or self._expired or self._completion.complete:
+            return
+        resolved = self._completion.resolved is not None
+        if any(resolved or _is_resolution(record) for record in self._waiting):
+            return
+        self._expired = True
+        if resolved:
+            ended = [(document.document_type, document.about) for document in self._completion.expire()]
+        else:
+            ended = [(document.type, document.about) for document in self.demand.documents]
+        self._events.extend(Undelivered(document, about) for document, about in ended)
+
+
+def _is_resolution(record: Record) -> bool:
+    return record.topic.startswith(DEMAND_RESOLVED.name)
+
+
+def _after_resolutions(record: Record) -> bool:
+    return not _is_resolution(record)
