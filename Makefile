@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := chopar gateway services deploy tests
+CODE := chopar gateway services deploy docs/examples tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean install format lint types imports manifests lists schemas test bench check lock docs python

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ProviderHandler,
         subject_of,
     )
+    from chopar.provider_process import run_provider
     from chopar.requester import Exchange, Requester
     from chopar.schema_registry import HttpSchemaRegistry, InMemorySchemaRegistry
 
@@ -53,6 +54,7 @@ _HOMES = {
         "ProviderHandler",
         "subject_of",
     ),
+    "chopar.provider_process": ("run_provider",),
     "chopar.requester": ("Exchange", "Requester"),
     "chopar.schema_registry": ("HttpSchemaRegistry", "InMemorySchemaRegistry"),
 }
@@ -93,6 +95,7 @@ __all__ = [
     "Undelivered",
     "WaitingDocument",
     "effect_of",
+    "run_provider",
     "subject_of",
 ]
 

@@ -3,15 +3,18 @@
 `services.*.__main__` calls `serve` with what is theirs: the provider, its register and the records of its evidence.
 """
 
+import argparse
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry
+from pydantic_settings import SettingsConfigDict
 
 from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
@@ -23,6 +26,7 @@ from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavail
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.observe import health_app
 from chopar.observe import serve as serve_http
+from chopar.process import parser, run
 from chopar.provider import Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
@@ -58,6 +62,43 @@ async def serve(
 ) -> None:
     """Answer one agency's requests until `stop` is set; the arguments are those of `Served` and `serve_all`."""
     await serve_all([Served(provider, register, evidence)], settings, stop, files)
+
+
+def run_provider(
+    provider: Provider,
+    register: Any,
+    evidence: Sequence[type[Evidence]],
+    *,
+    schemas: Path | None = None,
+    prefix: str = "CHOPAR_PROVIDER_",
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a process that answers for one agency to its end, by settings from the environment; gives its exit code.
+
+    Args:
+        provider: who answers.
+        register: given to its functions.
+        evidence: the records that they return.
+        schemas: a folder of `.avsc` files of one's own, beside those shipped.
+        prefix: of the variables that say where broker, schema registry, home and listener are
+            (`KAFKA__BOOTSTRAP`, `SCHEMA_REGISTRY__URL`, `HOME`, `HTTP__ADDRESS`).
+        argv: the arguments; those of the process by default.
+
+    Raises:
+        ConfigurationError: a file below `schemas` is no Avro record.
+    """
+    files = SchemaFiles.shipped()
+    if schemas is not None:
+        files = files.with_texts(SchemaFiles.from_folder(schemas).texts)
+
+    class Settings(AnsweringSettings):
+        model_config = SettingsConfigDict(env_prefix=prefix)
+
+    async def main(settings: Settings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+        await serve(provider, register, evidence, settings, stop, files)
+
+    options = parser(f"provider.{provider.agency}", f"Answers for {provider.agency}.")
+    return run(Settings, main, options, argv)
 
 
 async def serve_all(

@@ -10,7 +10,7 @@ PUBLIC = {
     "DemandResolved", "DemandedDocument", "DurableRequester", "Effect", "EffectKey", "Evidence",
     "EvidenceRequested", "Exchange", "HttpSchemaRegistry", "InMemorySchemaRegistry", "Inbox", "InboxMetrics",
     "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled", "PersonId", "Provider", "ProviderError", "ProviderHandler",
-    "Rejected", "Requester", "SchemaFiles", "Undelivered", "WaitingDocument", "effect_of", "subject_of",
+    "Rejected", "Requester", "SchemaFiles", "Undelivered", "WaitingDocument", "effect_of", "run_provider", "subject_of",
 }  # fmt: skip
 
 

@@ -1,0 +1,238 @@
+"""The agency guide: its code is what lies in docs/examples, and that code runs, on the whole exchange."""
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+import time
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from chopar import Delivered, DemandResolved, PersonId, SchemaFiles
+from chopar.bus.memory import MemoryBus
+from chopar.conformance import Case, Conformance, Example, check
+from chopar.errors import RegisterUnavailableError, UndecodableError
+from gateway.bundle import list_files
+from gateway.connecting import connect
+from services.tax.model import DebtEntry
+from tests.builders import PERSON, SECOND_PERSON
+from tests.standing import LISTS
+from tests.world import World, world
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples"
+GUIDE = (DOCS / "agency-guide.md").read_text("utf-8")
+HOLDING = '[[holding]]\nprovider = "mia-migration"\nevidence_type = "registered-address"\ndue_hours = 24\n'
+FILES = SchemaFiles.shipped().with_texts(SchemaFiles.from_folder(EXAMPLES / "schemas").texts)
+
+
+@pytest.fixture(autouse=True)
+def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for name in [path.stem for path in EXAMPLES.glob("*.py")]:
+        sys.modules.pop(name, None)
+
+
+SHOWN = sorted([*EXAMPLES.glob("*.py"), *EXAMPLES.rglob("*.avsc")])
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_the_code_of_the_guide_is_what_lies_beside_it(path: Path) -> None:
+    language = "python" if path.suffix == ".py" else "json"
+    assert f"```{language}\n{path.read_text('utf-8')}```" in GUIDE
+
+
+def test_a_provider_has_thirty_lines_and_a_requester_twenty() -> None:
+    def lines(name: str) -> int:
+        return sum(1 for line in (EXAMPLES / name).read_text("utf-8").splitlines() if line.strip())
+
+    assert lines("address_provider.py") <= 30
+    assert lines("asker.py") <= 25
+
+
+def test_every_code_stands_in_the_guide_in_three_languages() -> None:
+    texts = tomllib.loads((Path(__file__).parents[2] / "chopar" / "texts.toml").read_text("utf-8"))
+    for kind in ("outcome", "code", "next_step", "unavailable", "always"):
+        for code, said in texts[kind].items():
+            assert f"| `{code}` | {said['uz']} | {said['ru']} | {said['en']} |" in GUIDE
+
+
+def memory() -> MemoryBus:
+    return MemoryBus(lambda: time.time_ns() // 1_000_000)
+
+
+@contextlib.asynccontextmanager
+async def exchange(home: Path) -> AsyncIterator[World]:
+    """Gateway, tax service, and lists in which the holder of addresses is connected."""
+    lists = home / "made-lists"
+    lists.mkdir()
+    for name, content in connect(list_files(LISTS), HOLDING).items():
+        (lists / name).write_bytes(content)
+    async with world(memory(), home, files=FILES) as made:
+        await made.prepare(lists)
+        made.start_gateway()
+        await made.start_tax({PersonId(PERSON): [DebtEntry("land-tax", 500)], PersonId(SECOND_PERSON): []})
+        yield made
+
+
+async def test_the_provider_answers_the_asker_of_the_guide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example, asker = import_module("address_provider"), import_module("asker")
+    async with exchange(tmp_path) as made:
+        await made.start_provider(example.provider, example.ENTRIES, [example.RegisteredAddress])
+        async with made.requester("electricity-het") as requester:
+            papers = ("tax-debt-certificate", "address-reference-certificate")
+            events = await asker.ask(requester, PERSON, *papers)
+            nobody = await asker.ask(requester, SECOND_PERSON, *papers)
+    assert isinstance(events[0], DemandResolved)
+    arrived = {event.document.document_type: event.evidence for event in events if isinstance(event, Delivered)}
+    assert arrived["tax-debt-certificate"]["has_debt"] is True
+    assert arrived["address-reference-certificate"]["kind"] == "permanent"
+    silent = {event.document.document_type: event.unavailable for event in nobody if isinstance(event, Delivered)}
+    assert silent["address-reference-certificate"].code.value == "no_record"
+    assert "address-reference-certificate arrived" in capsys.readouterr().out
+
+
+async def test_the_conformance_cases_of_the_guide_hold() -> None:
+    findings = await check(import_module("address_conformance").conformance(), memory())
+    assert findings
+    assert [finding for finding in findings if not finding.passed] == []
+
+
+def service(answers: dict[str, Response]) -> Starlette:
+    async def address(request: Request) -> Response:
+        pinfl = (await request.json())["pinfl"]
+        return answers.get(pinfl, PlainTextResponse("nobody", status_code=404))
+
+    return Starlette(routes=[Route("/addresses", address, methods=["POST"])])
+
+
+@contextlib.asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[str]:
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off", access_log=False)
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    running = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(20):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        [listener] = server.servers[0].sockets
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+ENTRY = {"address": "an address", "since": "2020-05-01", "kind": "permanent"}
+
+
+async def conforms(example: Any, register: Any) -> None:
+    case = Case(
+        "registered-address",
+        import_module("address_provider").RegisteredAddress,
+        hit=Example(PersonId(PERSON)),
+        unknown=Example(PersonId(SECOND_PERSON)),
+    )
+    findings = await check(Conformance(example.provider, register, [case], FILES), memory())
+    assert [finding for finding in findings if not finding.passed] == []
+
+
+async def test_a_provider_over_http_conforms() -> None:
+    example = import_module("address_over_http")
+    async with served(service({PERSON: JSONResponse(ENTRY)})) as url:
+        register = example.AddressService(url)
+        await conforms(example, register)
+        await register.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PlainTextResponse("<html>Welcome</html>", media_type="text/html"),
+        JSONResponse(["a list"]),
+        JSONResponse({"address": "but no day"}),
+        PlainTextResponse("teapot", status_code=418),
+    ],
+)
+async def test_bad_input_50_an_error_answered_as_success_is_a_dead_letter(answer: Response) -> None:
+    example = import_module("address_over_http")
+    async with served(service({PERSON: answer})) as url:
+        register = example.AddressService(url)
+        with pytest.raises(UndecodableError):
+            await register.address_of(PERSON)
+        await register.aclose()
+    assert not UndecodableError.retriable  # the consume loop makes it a dead letter at once
+
+
+async def test_a_service_that_is_away_or_out_of_order_is_asked_again() -> None:
+    example = import_module("address_over_http")
+    async with served(service({PERSON: PlainTextResponse("", status_code=503)})) as url:
+        register = example.AddressService(url)
+        with pytest.raises(RegisterUnavailableError):
+            await register.address_of(PERSON)
+        await register.aclose()
+    register = example.AddressService(url)  # nobody listens there any more
+    with pytest.raises(RegisterUnavailableError):
+        await register.address_of(PERSON)
+    await register.aclose()
+
+
+async def test_a_provider_from_a_database_conforms(tmp_path: Path) -> None:
+    example = import_module("address_from_database")
+    path = tmp_path / "agency.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE address (pinfl TEXT PRIMARY KEY, address TEXT, since TEXT, kind TEXT)")
+        connection.execute("INSERT INTO address VALUES (?, ?, ?, ?)", (PERSON, *ENTRY.values()))
+        connection.commit()
+    register = example.AddressTable(f"sqlite+aiosqlite:///{path}")
+    await conforms(example, register)
+    await register.aclose()
+    broken = example.AddressTable(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(RegisterUnavailableError):
+        await broken.address_of(PERSON)
+    await broken.aclose()
+
+
+async def test_the_durable_asker_of_the_guide_enters_each_answer_once(tmp_path: Path) -> None:
+    example = import_module("durable_asker")
+    path = tmp_path / "office.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE application (case_id TEXT, owes_taxes BOOLEAN)")
+        connection.commit()
+
+    async with exchange(tmp_path) as made:
+        requester = example.contract_office(made.bus, made.registry, path)
+        async with requester:
+            running = asyncio.create_task(requester.run())
+            for case, pinfl in (("case-1", PERSON), ("case-2", SECOND_PERSON)):
+                await requester.submit(
+                    procedure="electricity-supply-contract",
+                    subject=PersonId(pinfl),
+                    documents=["tax-debt-certificate"],
+                    case_id=case,
+                    official="clerk-17",
+                )
+
+            async def both() -> bool:
+                return len(entered(path)) == 2
+
+            await made.eventually(both)
+            requester.stop()
+            await running
+    assert entered(path) == [("case-1", 1), ("case-2", 0)]
+
+
+def entered(path: Path) -> list[tuple[str, int]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return list(connection.execute("SELECT case_id, owes_taxes FROM application ORDER BY case_id"))
