@@ -101,7 +101,12 @@ class World:
         self._start(name, ConsumeLoop(self.bus, group, topics, handler, settings=settings), law.follow(), law.mark())
 
     async def start_provider(
-        self, provider: Provider, register: Any, evidence: Iterable[type[Evidence]], name: str | None = None
+        self,
+        provider: Provider,
+        register: Any,
+        evidence: Iterable[type[Evidence]],
+        name: str | None = None,
+        settings: ConsumeSettings = FAST,
     ) -> None:
         """Start an agency that answers."""
         encoder = Encoder(self.files, self.registry)
@@ -115,10 +120,12 @@ class World:
             clock=self.clock,
             metrics=CollectorRegistry(),
         )
-        loop = ConsumeLoop(self.bus, provider.group, [provider.topic], handler, settings=FAST)
+        loop = ConsumeLoop(self.bus, provider.group, [provider.topic], handler, settings=settings)
         self._start(name or provider.agency, loop)
 
-    async def start_tax(self, debts: Mapping[DataSubject, Iterable[DebtEntry]] | None = None) -> None:
+    async def start_tax(
+        self, debts: Mapping[DataSubject, Iterable[DebtEntry]] | None = None, settings: ConsumeSettings = FAST
+    ) -> None:
         """Start the real tax service on its real register; those who are named are taxpayers."""
         accounts = [
             TaxAccount(Taxpayer(subject, datetime(2020, 1, 1, tzinfo=UTC).date()), tuple(owed))
@@ -126,7 +133,7 @@ class World:
         ]
         await self.store.create_schema()
         await self.store.seed(accounts)
-        await self.start_provider(tax_provider, CoalescingTaxRegister(self.store), [TaxDebt])
+        await self.start_provider(tax_provider, CoalescingTaxRegister(self.store), [TaxDebt], settings=settings)
 
     def _start(self, name: str, loop: ConsumeLoop, *more: Any) -> None:
         self._loops[name] = loop

@@ -40,9 +40,18 @@ class ConsumeMetrics:
         self.rebuilt = Counter(
             "chopar_bus_rebuilt", "Times producer and consumer were built anew, by reason", ["code"], registry=kept
         )
+        self.commits_failed = Counter(
+            "chopar_commits_failed",
+            "Commits that failed as partitions were given up; what they held is done again",
+            ["code"],
+            registry=kept,
+        )
         self.record_age = Gauge(
             "chopar_record_age_seconds", "Age of the last record handled, by broker time", ["topic"], registry=kept
         )
         self.batch_seconds = Histogram(
-            "chopar_batch_seconds", "From a batch to its commit", buckets=_BATCH_BUCKETS, registry=kept
+            "chopar_batch_seconds",
+            "From a batch to the last acknowledgement of what it led to",
+            buckets=_BATCH_BUCKETS,
+            registry=kept,
         )

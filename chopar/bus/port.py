@@ -104,8 +104,8 @@ class Producer(Protocol):
 
         Returns:
             One entry per record, in the order given: its acknowledgement, or why it was not acknowledged
-            (`DeliveryError`: unknown whether it was written; `NoSuchTopicError`: it was not, as the broker knows no such
-            topic or partition now; `TooLargeError`: it was not and never will be).
+            (`DeliveryError`: unknown whether it was written; `NoSuchTopicError`: it was not, as the broker knows no
+            such topic or partition now; `TooLargeError`: it was not and never will be).
         """
 
 

@@ -19,7 +19,9 @@ import structlog
 
 from chopar.avro import SchemaFiles
 from chopar.bus.dead_letter import DeadLetter, dead_letter, read_dead_letter
-from chopar.bus.handling import Failures, Handled, Handler, Handling, Outputs, Verdict
+from chopar.bus.failures import Failures, Handled, Verdict
+from chopar.bus.handler import Handler, Outputs
+from chopar.bus.handling import Handling
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, Record, Sent, TopicPartition
 from chopar.errors import (
     BrokerUnavailableError,

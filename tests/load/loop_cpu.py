@@ -1,7 +1,7 @@
 """CPU of the consume loop itself, on the in-memory bus: a handler that costs nothing, one at once and one that waits.
 
-`python -m tests.load.loop_cpu` prints microseconds of CPU a record, for each kind of handler, several rounds in turn. The bus in
-memory costs the same before and after a change of the loop, so differences are the loop's.
+`python -m tests.load.loop_cpu` prints microseconds of CPU a record, for each kind of handler, several rounds in turn.
+The bus in memory costs the same before and after a change of the loop, so differences are the loop's.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main() -> None:
     options.add_argument("--log", action="store_true", help="with the line of each record, rendered and thrown away")
     arguments = options.parse_args()
     level = 20 if arguments.log else 30
-    with open("/dev/null", "w", encoding="utf-8") as nowhere:  # noqa: PTH123  a device
+    with open("/dev/null", "w", encoding="utf-8") as nowhere:
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(level),
             logger_factory=structlog.PrintLoggerFactory(nowhere),

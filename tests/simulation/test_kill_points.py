@@ -2,13 +2,14 @@
 
 A step is each moment at which the loop waits for the bus: a batch was fetched, it is handled and nothing is sent yet,
 half of a send is out, all of it is acknowledged, before and after a commit. What runs there is cancelled in its
-await and started again, with what it kept on disk and without.
+await and started again, with what it kept on disk and without; once as it commits what is done at once, and once as it
+commits nothing before it is killed, however much is done.
 """
 
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ NO_ID = b"no id"
 DEADLINE_SECONDS = 20.0
 AT_ONCE = 6
 """Exchanges, each on its own bus: they mostly wait."""
-SMALL = ConsumeSettings(max_records=4, retry_first_seconds=0.005, fetch_timeout_seconds=0.02)
+SMALL = ConsumeSettings(max_records=4, retry_first_seconds=0.005, fetch_timeout_seconds=0.02, commit_interval_seconds=0)
+NEVER = replace(SMALL, commit_interval_seconds=3600)
+COMMITS = {"nothing is committed", "committed"}
 
 
 @dataclass
@@ -160,7 +163,9 @@ class Ended:
     """By the gateway; what the provider reads holds repetitions, so its offsets may be others."""
 
 
-async def run(home: Path, group: str, steps: Steps, *, empty_disk: bool = False) -> Ended:
+async def run(
+    home: Path, group: str, steps: Steps, *, empty_disk: bool = False, first_life: ConsumeSettings = SMALL
+) -> Ended:
     """One exchange in which a process is killed at a step and started again."""
     quiet()
     home.mkdir()
@@ -171,17 +176,17 @@ async def run(home: Path, group: str, steps: Steps, *, empty_disk: bool = False)
         await here.prepare(LISTS, lead_seconds=1)
         await feed(here, bus)
         name = "gateway" if group == GATEWAY else "tax-committee"
-        await start(here, "gateway")
+        await start(here, "gateway", first_life if group == GATEWAY else SMALL)
         if group != GATEWAY:
             await settled(bus, GATEWAY, DEMANDS)
-        await start(here, "tax-committee")
+        await start(here, "tax-committee", SMALL if group == GATEWAY else first_life)
         if steps.stop_at:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await steps.reached.wait()
             await here.kill(name)
             if empty_disk:
                 shutil.rmtree(home / name, ignore_errors=True)
-            await start(here, name)
+            await start(here, name, SMALL)
         await settled(bus, GATEWAY, DEMANDS)
         await settled(bus, TAX, REQUESTS)
         assert here.running == {"gateway", "tax-committee"}
@@ -190,12 +195,12 @@ async def run(home: Path, group: str, steps: Steps, *, empty_disk: bool = False)
     return Ended(said(bus), letters(bus), dict(bus.group(GATEWAY).committed))
 
 
-async def start(here: World, name: str) -> None:
+async def start(here: World, name: str, settings: ConsumeSettings) -> None:
     """Start the gateway or the provider."""
     if name == "gateway":
-        here.start_gateway(settings=SMALL)
+        here.start_gateway(settings=settings)
     else:
-        await here.start_tax(DEBTS)
+        await here.start_tax(DEBTS, settings)
 
 
 async def feed(here: World, bus: MemoryBus) -> None:
@@ -226,12 +231,17 @@ async def test_bad_input_58_killed_at_any_step_the_end_is_the_same(group: str, t
     assert set(steps) == {
         "fetched", "nothing is sent", "half is sent", "all is sent", "nothing is committed", "committed"
     }  # fmt: skip
+    uncommitted = [step for step in steps if step not in COMMITS]
     disks = (False, True) if group == GATEWAY else (False,)
-    cases = [(number, empty_disk) for number in range(1, len(steps) + 1) for empty_disk in disks]
+    cases = [(steps, number, empty_disk, SMALL) for number in range(1, len(steps) + 1) for empty_disk in disks]
+    cases += [(uncommitted, number, disks[-1], NEVER) for number in range(1, len(uncommitted) + 1)]
     for first in range(0, len(cases), AT_ONCE):
         some = cases[first : first + AT_ONCE]
-        runs = (run(tmp_path / f"{n}-{disk}", group, Steps(n), empty_disk=disk) for n, disk in some)
-        for (number, empty_disk), ended in zip(some, await asyncio.gather(*runs), strict=True):
-            place = f"step {number} of {len(steps)} ({steps[number - 1]})"
+        runs = (
+            run(tmp_path / str(first + number), group, Steps(at), empty_disk=disk, first_life=life)
+            for number, (_, at, disk, life) in enumerate(some)
+        )
+        for (of, number, empty_disk, life), ended in zip(some, await asyncio.gather(*runs), strict=True):
+            place = f"step {number} of {len(of)} ({of[number - 1]}), {'nothing' if life is NEVER else 'all'} committed"
             assert ended == due, f"{group} killed at {place}, disk {'empty' if empty_disk else 'kept'}"
-    print(f"{group}: killed at each of {len(steps)} steps")
+    print(f"{group}: killed at each of {len(steps)} steps, and at {len(uncommitted)} with nothing committed")

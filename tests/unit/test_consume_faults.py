@@ -352,7 +352,7 @@ async def test_bad_input_59_worker_that_was_paused_repeats_and_its_commit_fails(
             await stage.bus.changed.wait(0.01)
         successor = stage.bus.records("after", 0)
         wake.set()
-        while not stage.count("chopar_bus_rebuilt_total", code="broker_unavailable"):
+        while not stage.count("chopar_commits_failed_total", code="broker_unavailable"):
             await stage.bus.changed.wait(0.01)
         assert stage.committed()[ORIGIN] == 3
         await stage.put(b"d")

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from chopar.bus.dead_letter import dead_letter, read_dead_letter
-from chopar.bus.handling import Failures, Handled, Handling, Outputs, Verdict
+from chopar.bus.failures import Failures, Handled, Verdict
+from chopar.bus.handler import Outputs
+from chopar.bus.handling import Handling
 from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.errors import (
     HandlerFailedError,
@@ -17,6 +18,7 @@ from chopar.errors import (
     RegisterUnavailableError,
     UndecodableError,
 )
+from chopar.observe import add_what_is_handled
 from tests.unit.test_consume_faults import ORIGIN, Relay, Stage
 
 PLACE = TopicPartition("in", 0)
@@ -176,7 +178,7 @@ async def test_the_context_of_a_record_is_bound_while_it_is_handled() -> None:
     bound: list[dict[str, object]] = []
 
     def sync(one: Record) -> Outputs:
-        bound.append(structlog.contextvars.get_contextvars())
+        bound.append(dict(add_what_is_handled(None, "", {})))
         return Outputs()
 
     async def later(one: Record) -> Outputs:
@@ -187,7 +189,7 @@ async def test_the_context_of_a_record_is_bound_while_it_is_handled() -> None:
         await handled(handle, record(3, key=DEMAND))
     wanted = {"correlation_id": DEMAND.decode(), "message_id": "message-3", "topic": "in"}
     assert bound == [wanted, wanted]
-    assert "correlation_id" not in structlog.contextvars.get_contextvars()
+    assert add_what_is_handled(None, "", {}) == {}
 
 
 async def test_one_canonical_line_for_each_record_and_no_word_of_an_error() -> None:

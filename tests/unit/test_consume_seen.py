@@ -7,7 +7,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from chopar.bus.consume import ConsumeLoop, Outputs
-from chopar.bus.handling import Failures, Handling, Verdict
+from chopar.bus.failures import Failures, Verdict
+from chopar.bus.handling import Handling
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, Sent, TopicPartition
 from chopar.errors import UndecodableError
