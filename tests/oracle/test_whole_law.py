@@ -13,7 +13,19 @@ LAW = Law()
 TODAY = "2026-11-26"
 CONDITIONS = sorted({row["condition"] for row in LAW.rows if row["condition"]})
 EVERY_ANSWER = [{}, dict.fromkeys(CONDITIONS, "yes"), dict.fromkeys(CONDITIONS, "no")]
-CONNECTED_TODAY = {("tax-committee", "tax-debt")}
+UTILITIES = (
+    "electricity-het",
+    "gas-hududgaz",
+    "heat-supply",
+    "telecom-operator",
+    "waste-collection",
+    "water-uzsuvtaminot",
+)
+CONNECTED_TODAY = {
+    ("tax-committee", "tax-debt"),
+    ("social-protection-agency", "social-register-category"),
+    *((company, "utility-debt") for company in UTILITIES),
+}
 ALL_CONNECTED = {
     (row["holder_agency"], LAW.evidence[row["id"]]["evidence_type"])
     for row in LAW.rows

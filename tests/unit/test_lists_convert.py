@@ -11,6 +11,7 @@ from chopar.errors import ConfigurationError, LawUnreadableError
 from gateway.lists.convert import FOLDER, convert, differences, main
 from gateway.lists.facts_csv import read_facts
 from tests.oracle.asking import list_files
+from tests.oracle.test_whole_law import CONNECTED_TODAY
 
 FACTS = FOLDER / "facts"
 
@@ -86,9 +87,13 @@ def test_a_ban_in_any_public_service_gives_a_ground_where_the_document_or_its_ho
     assert grounds["identity-document-copy"]["procedures"] == public
 
 
-def test_only_the_tax_committee_is_connected_and_only_for_tax_debt() -> None:
-    connected = [entry for entry in tables("directory.toml", "holding") if entry.get("connected")]
-    assert [(entry["provider"], entry["evidence_type"]) for entry in connected] == [("tax-committee", "tax-debt")]
+def test_those_are_connected_who_have_a_service_here() -> None:
+    connected = {
+        (entry["provider"], entry["evidence_type"])
+        for entry in tables("directory.toml", "holding")
+        if entry.get("connected")
+    }
+    assert connected == CONNECTED_TODAY
     assert {entry["basis"] for entry in tables("directory.toml", "holding")} == {"inferred"}
 
 

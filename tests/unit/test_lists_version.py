@@ -131,7 +131,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
             'provider = "court"',
             r"directory\.toml: holding court \S+: unknown agency",
         ),
-        ("directory.toml", "due_hours = 24", "due_hours = 0", r"holding tax-committee: due_hours"),
+        ("directory.toml", "due_hours = 24", "due_hours = 0", r"holding electricity-het: due_hours"),
         ("directory.toml", "due_hours = 24", 'due_hours = "24"', r"due_hours: a whole number is due"),
         ("directory.toml", "connected = true", 'connected = "yes"', r"connected: true or false is due"),
         ("documents.toml", 'id = "photo"', 'id = "portrait-photo"', r"unknown document type: photo"),

@@ -147,7 +147,7 @@ def test_what_the_procedure_implies_overrides_what_the_demand_says() -> None:
                 given=["account_address"],
             )
         )
-        assert (document.outcome, document.code) == ("gap", "holder_not_connected")
+        assert (document.outcome, document.code) == ("fetch", "ground")
 
 
 def test_an_object_needs_its_parameter() -> None:

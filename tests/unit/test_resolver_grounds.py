@@ -8,6 +8,7 @@ from gateway.list_version import ListVersion
 from gateway.resolver import NextStep, ResolvedDocument
 from tests.oracle.asking import ask, list_files
 
+DISCONNECT_ALL = ("directory.toml", "connected = true\n", "")
 CONNECT_ALL = ("directory.toml", "due_hours = 72\n", "due_hours = 72\nconnected = true\n")
 
 
@@ -173,7 +174,7 @@ def test_the_first_row_whose_ground_comes_to_fetch_is_taken() -> None:
             ("grounds.toml", f'id = "ground-{special}"\n', f'id = "ground-{special}"\nuntil = 2023-12-31\n'),
         )
     )
-    neither = gas(changed())
+    neither = gas(changed(DISCONNECT_ALL))
     assert both.rule is not None
     assert (both.rule.entry, both.rule.also_binding) == (special, (general,))
     assert only_general.rule is not None
