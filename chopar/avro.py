@@ -174,7 +174,7 @@ class _Bounds:
 
 def schema_name(schema: ParsedSchema) -> str:
     """The full name of a parsed record schema; empty if it is no record."""
-    return str(schema.get("name", "")) if isinstance(schema, dict) else ""
+    return schema.get("name", "") if isinstance(schema, dict) else ""
 
 
 def frame(schema_id: int, body: bytes) -> bytes:
@@ -213,15 +213,18 @@ def encode_body(schema: ParsedSchema, message: Message) -> bytes:
     return body
 
 
-_writers: dict[int, tuple[ParsedSchema, Writer | None]] = {}
-"""Encoders made so far, by the identity of the parsed schema, which is kept beside, so that it stays that one's."""
+_writers: dict[str, list[tuple[ParsedSchema, Writer | None]]] = {}
+"""Encoders made so far, by the name of the record; of one name there are as many schemas as are in use at once."""
 
 
 def _writer(schema: ParsedSchema) -> Writer | None:
-    made = _writers.get(id(schema))
-    if made is None:
-        made = _writers[id(schema)] = schema, make_writer(schema)
-    return made[1]
+    name = schema_name(schema)
+    for known, writer in _writers.get(name, ()):
+        if known is schema:
+            return writer
+    writer = make_writer(schema)
+    _writers.setdefault(name, []).append((schema, writer))
+    return writer
 
 
 def _written(schema: ParsedSchema, message: Message) -> bytes | None:
@@ -237,16 +240,19 @@ def _written(schema: ParsedSchema, message: Message) -> bytes | None:
 
 _FROM_AVRO = getattr(Message.from_avro, "__func__", None)  # a model with another one is made by that
 
-_readers: dict[tuple[int, type[Message] | None], tuple[ParsedSchema, Reader | None]] = {}
-"""Decoders made so far, by schema and by what they make of it; as `_writers`."""
+_readers: dict[tuple[str, type[Message] | None], list[tuple[ParsedSchema, Reader | None]]] = {}
+"""Decoders made so far, by the name of the record and what they make of it; as `_writers`."""
 
 
 def _reader(schema: ParsedSchema, model: type[Message] | None) -> Reader | None:
-    made = _readers.get((id(schema), model))
-    if made is None:
-        own = model is None or getattr(model.from_avro, "__func__", None) is _FROM_AVRO
-        made = _readers[id(schema), model] = schema, make_reader(schema, model) if own else None
-    return made[1]
+    key = (schema_name(schema), model)
+    for known, reader in _readers.get(key, ()):
+        if known is schema:
+            return reader
+    own = model is None or getattr(model.from_avro, "__func__", None) is _FROM_AVRO
+    reader = make_reader(schema, model) if own else None
+    _readers.setdefault(key, []).append((schema, reader))
+    return reader
 
 
 def _require_readable(body: bytes, writer: ParsedSchema, reader: ParsedSchema | None) -> None:

@@ -30,7 +30,8 @@ from chopar.bus.port import Record, TopicPartition
 from chopar.envelope import Origin, headers
 from chopar.identifiers import derived_uuid
 from chopar.messages.demand import Subject
-from chopar.messages.evidence import EvidenceRequested
+from chopar.messages.evidence import EvidenceProvided, EvidenceRequested, EvidenceUnavailable, TaxDebt
+from chopar.messages.exchange import ExchangeRecorded
 from chopar.population import DEFAULT_SEED, Population
 from chopar.provider import ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
@@ -42,6 +43,7 @@ from tests.builders import NOW, NOW_MS, demand_id
 BATCH = 500
 PARTITIONS = 6
 FILES = SchemaFiles.shipped()
+RECORDS = (EvidenceRequested, ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, TaxDebt)
 
 
 def request(number: int, person: str) -> EvidenceRequested:
@@ -101,10 +103,10 @@ async def measure(arguments: argparse.Namespace, folder: Path) -> None:
     await store.seed(accounts(population))
     register = CoalescingTaxRegister(store)
     registry = InMemorySchemaRegistry()
-    for name, text in FILES.texts.items():
-        await registry.register(name, text)
+    for record in RECORDS:
+        await registry.register(record.RECORD, FILES.texts[record.RECORD])
     encoder = Encoder(FILES, registry)
-    await encoder.prepare(*FILES.texts)
+    await encoder.prepare(*RECORDS)
     handler = ProviderHandler(
         provider,
         register,

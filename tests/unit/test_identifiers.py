@@ -17,6 +17,7 @@ from chopar.identifiers import (
     BusinessId,
     PersonId,
     agency_id,
+    derived_text,
     derived_uuid,
     name_key,
     parse_demand_id,
@@ -119,6 +120,8 @@ def test_only_canonical_uuid7_texts_are_demand_ids(text: str) -> None:
 def test_derived_ids_differ_where_their_parts_do(left: list[str], right: list[str]) -> None:
     assert (derived_uuid(*left) == derived_uuid(*right)) == (left == right)
     assert derived_uuid(*left).version == 8
+    assert derived_uuid(*left).variant == uuid.RFC_4122
+    assert str(derived_uuid(*left)) == derived_text(*left)
 
 
 @pytest.mark.parametrize("text", ["Tax", "tax_committee", "-tax", "tax--x", "", "a" * 65, "tax.committee"])
