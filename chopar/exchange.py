@@ -4,6 +4,7 @@ Who reads the topics is `chopar.requester`; the rule of what counts is `chopar.c
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -120,11 +121,12 @@ class Exchange:
             if self._failure is not None and not self._news.is_set():
                 failure, self._failure = self._failure, None
                 raise failure
-            try:
-                async with asyncio.timeout(_AGAIN_SECONDS if self._noted else None):
-                    await self._news.wait()
-            except TimeoutError:
+            if not self._noted:
+                await self._news.wait()
                 continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await self._news.wait()
         await self.aclose()
 
     async def _settle(self) -> bool:
@@ -137,7 +139,8 @@ class Exchange:
         cannot be read yet nothing is taken, and behind such a body no other answer to its request.
         """
         unread: set[bytes | None] = set()
-        for record in sorted(self._waiting, key=_after_resolutions):
+        waiting = self._waiting if len(self._waiting) < 2 else sorted(self._waiting, key=_after_resolutions)
+        for record in waiting:
             if None in unread:
                 break
             event: Event | None = None
