@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from chopar.errors import (
     UndecodableError,
 )
 from chopar.topics import DEAD_LETTER_SUFFIX
-from tests.contract.bus_rig import DEADLINE_SECONDS, Bench, Script, loop_of, unique, until
+from tests.contract.bus_rig import DEADLINE_SECONDS, FAST, Bench, Script, layout, loop_of, unique, until
 
 NOTHING = Outputs()
 
@@ -201,6 +202,56 @@ async def test_bad_input_64_when_the_dead_letter_topic_refuses_the_partition_sto
     assert await bench.committed(group) == {TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 1}
 
 
+def answering(before: str) -> Script:
+    """A handler that records each value, and then answers to the topic that the value names."""
+    return Script(
+        lambda record: Outputs(
+            before=[Outgoing(before, 0, record.key, record.value)],
+            after=[Outgoing((record.value or b"").decode(), 0, record.key, b"answer")],
+        )
+    )
+
+
+async def test_an_answer_to_a_topic_that_is_not_there_does_not_stop_the_others(bench: Bench) -> None:
+    topic, before, after = await bench.topic(2, dead_letters=True), await bench.topic(1), await bench.topic(1)
+    group, metrics, nowhere = unique("group"), ConsumeMetrics(), unique("nowhere")
+    await bench.send(topic, 0, after.encode(), nowhere.encode(), after.encode(), nowhere.encode(), after.encode())
+    await bench.send(topic, 1, after.encode())
+    handler = answering(before)
+    brief = replace(FAST, unknown_topic_seconds=0.5)
+    loop = loop_of(bench, topic, handler, group, metrics=metrics, settings=brief)
+    await bench.run(loop, lambda: _outcome(metrics, topic, "ok") == 4 and _outcome(metrics, topic, "dead_letter") == 2)
+    letters = [read_dead_letter(letter)[0] for letter in await bench.records(topic + DEAD_LETTER_SUFFIX)]
+    assert [(one.code, one.offset) for one in letters] == [("no_such_topic", 1), ("no_such_topic", 3)]
+    assert letters[0].attempts > 1, "it was waited for"
+    assert await bench.committed(group) == {TopicPartition(topic, 0): 5, TopicPartition(topic, 1): 1}
+    paused = {"topic": topic, "code": "no_such_topic"}
+    assert metrics.registry.get_sample_value("chopar_dependency_unavailable_total", paused)
+    assert metrics.registry.get_sample_value("chopar_bus_rebuilt_total", {"code": "no_such_topic"}) is None
+
+
+async def test_an_answer_to_a_topic_that_was_only_late_is_delivered(bench: Bench) -> None:
+    topic, before = await bench.topic(1, dead_letters=True), await bench.topic(1)
+    group, metrics, late = unique("group"), ConsumeMetrics(), unique("late")
+    await bench.send(topic, 0, late.encode())
+    handler = answering(before)
+    patient = replace(FAST, unknown_topic_seconds=DEADLINE_SECONDS)
+    loop = loop_of(bench, topic, handler, group, metrics=metrics, settings=patient)
+    running = asyncio.create_task(loop.run())
+    try:
+        await until(lambda: "no_such_topic" in loop.missing(), "it waits and says so")
+        admin = bench.bus.admin()
+        await admin.start()
+        await admin.create([layout(late, 1)])
+        await admin.stop()
+        await until(lambda: _outcome(metrics, topic, "ok") == 1, "the answer")
+    finally:
+        loop.stop()
+        await running
+    assert [record.value for record in await bench.records(late)] == [b"answer"]
+    assert await bench.records(topic + DEAD_LETTER_SUFFIX) == []
+
+
 async def test_records_of_a_key_are_handled_in_order_and_keys_beside_each_other(bench: Bench) -> None:
     topic, after, group = await bench.topic(1), await bench.topic(1), unique("group")
     running: set[bytes] = set()
@@ -321,6 +372,11 @@ async def test_an_offset_that_was_deleted_ends_the_run(bench: Bench) -> None:
     with pytest.raises(OffsetOutOfRangeError):
         async with asyncio.timeout(DEADLINE_SECONDS):
             await loop_of(bench, topic, handler, group).run()
+
+
+def _outcome(metrics: ConsumeMetrics, topic: str, outcome: str) -> float:
+    labels = {"topic": topic, "outcome": outcome}
+    return metrics.registry.get_sample_value("chopar_records_handled_total", labels) or 0
 
 
 def _count(metrics: ConsumeMetrics, name: str) -> float:

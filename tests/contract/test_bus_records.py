@@ -8,6 +8,7 @@ from chopar.bus.port import Outgoing, Sent, TopicPartition
 from chopar.errors import (
     DeliveryError,
     FencedError,
+    NoSuchTopicError,
     OffsetOutOfRangeError,
     TooLargeError,
     TopicLayoutError,
@@ -90,10 +91,22 @@ async def test_a_send_to_a_topic_that_is_not_there_is_not_acknowledged(bench: Be
     topic = await bench.topic(1)
     producer = await bench.producer()
     results = await producer.send([Outgoing(unique("absent"), 0, b"k", b"v"), Outgoing(topic, 0, b"k", b"v")])
-    assert isinstance(results[0], DeliveryError)
+    assert isinstance(results[0], NoSuchTopicError)
     assert isinstance(results[1], Sent)
-    assert isinstance((await producer.send([Outgoing(topic, 7, b"k", b"v")]))[0], DeliveryError)
+    assert isinstance((await producer.send([Outgoing(topic, 7, b"k", b"v")]))[0], NoSuchTopicError)
     assert acknowledged((await producer.send([Outgoing(topic, 0, b"k", b"v")]))[0]).offset == 1
+
+
+async def test_a_topic_that_is_made_later_is_found_though_it_was_missing(bench: Bench) -> None:
+    producer, name = await bench.producer(), unique("later")
+    for _ in range(2):
+        (missing,) = await producer.send([Outgoing(name, 0, b"k", b"v")])
+        assert isinstance(missing, NoSuchTopicError)
+    admin = bench.bus.admin()
+    await admin.start()
+    await admin.create([layout(name, 1)])
+    await admin.stop()
+    assert acknowledged((await producer.send([Outgoing(name, 0, b"k", b"v")]))[0]).offset == 0
 
 
 async def test_a_reader_starts_where_it_is_told_and_has_no_group(bench: Bench) -> None:

@@ -16,16 +16,25 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerFenced,
     RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
 )
 
 from chopar.bus.dead_letter import LARGEST_BYTES
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, foreign_cancellation
 from chopar.bus.port import Outgoing, Sent, TopicPartition, size_bytes
-from chopar.errors import ChoparError, DeliveryError, FencedError, TooLargeError, UnavailableError
+from chopar.errors import (
+    ChoparError,
+    DeliveryError,
+    FencedError,
+    NoSuchTopicError,
+    TooLargeError,
+    UnavailableError,
+)
 from chopar.topics import DEAD_LETTER_SUFFIX
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _UNKNOWN_TOPIC_SECONDS = 2.0  # a topic made a moment ago is known after one metadata refresh
+_ASK_AGAIN_SECONDS = 0.1
 
 _Results = list[Sent | ChoparError]
 
@@ -50,6 +59,8 @@ class KafkaProducer:
         self._settings = settings
         self._client: AIOKafkaProducer | None = None
         self._broken = False
+        self._missing: set[str] = set()
+        """Topics that were waited for in vain; they are asked for with each record, and not waited for again."""
 
     async def start(self) -> None:
         """Connect; tried until the deadline."""
@@ -81,7 +92,7 @@ class KafkaProducer:
     async def _deliver(self, records: Sequence[Outgoing], results: dict[int, Sent | ChoparError]) -> None:
         client = await self._usable()
         batches = self._build(client, records, range(len(records)), results)
-        await _fly(client, batches)
+        await _fly(client, batches, self._missing)
         again = self._take(batches, results)
         if again:
             await self._one_by_one(records, again, results)
@@ -155,9 +166,10 @@ class KafkaProducer:
                 again += batch.indices
                 continue
             self._broken = self._broken or batch.future is not None  # else it was never handed over
+            kind = NoSuchTopicError if isinstance(error, UnknownTopicOrPartitionError) else DeliveryError
             reason = f"{batch.place.topic}-{batch.place.partition}: {type(error).__name__}"
             for index in batch.indices:
-                results[index] = DeliveryError(reason)
+                results[index] = kind(reason)
         return again
 
     async def _one_by_one(
@@ -174,7 +186,7 @@ class KafkaProducer:
                 continue
             client = await self._usable()
             batches = self._build(client, records, [index], results)
-            await _fly(client, batches)
+            await _fly(client, batches, self._missing)
             if self._take(batches, results):
                 self._broken = True
                 results[index] = TooLargeError(f"{size_bytes(record)} bytes; topic {record.topic} takes less")
@@ -189,22 +201,31 @@ def _append(batch: _Batch, index: int, key: bytes | None, value: bytes | None, h
     return True
 
 
-async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
-    """Hand batches over, first those that are first in their partition, and await all."""
+async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch], missing: set[str]) -> None:
+    """Hand batches over, first those that are first in their partition, and await all.
+
+    Args:
+        client: sends them.
+        batches: those of one partition in order.
+        missing: topics that were not there when they were asked for last; added to.
+    """
     rounds: dict[TopicPartition, int] = {}
     numbered: list[tuple[int, _Batch]] = []
     for batch in batches:
         number = rounds[batch.place] = rounds.get(batch.place, -1) + 1
         numbered.append((number, batch))
     numbered.sort(key=lambda pair: pair[0])
-    unknown: set[str] = set()
+    cluster = client.client.cluster
+    asked: set[str] = set()
     for _, batch in numbered:
         batch.builder.close()
+        topic, partition = batch.place
         try:
-            if batch.place.topic in unknown:
-                raise KafkaError("no such topic")
-            if client.client.cluster.partitions_for_topic(batch.place.topic) is None:
-                await _find(client, batch.place.topic, unknown)
+            if cluster.partitions_for_topic(topic) is None and topic not in asked:
+                asked.add(topic)
+                await _find(client, topic, missing)
+            if partition not in (cluster.partitions_for_topic(topic) or ()):
+                raise UnknownTopicOrPartitionError
             batch.future = await client.send_batch(batch.builder, batch.place.topic, partition=batch.place.partition)
             batch.future.add_done_callback(_look)  # it may fail when nobody waits for it any longer
         except (KafkaError, AssertionError) as error:
@@ -214,13 +235,26 @@ async def _fly(client: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
         await asyncio.wait(flying)
 
 
-async def _find(client: AIOKafkaProducer, topic: str, unknown: set[str]) -> None:
-    try:
-        async with asyncio.timeout(_UNKNOWN_TOPIC_SECONDS):
-            await client.partitions_for(topic)
-    except TimeoutError:
-        unknown.add(topic)
-        raise KafkaError("no such topic") from None
+async def _find(client: AIOKafkaProducer, topic: str, missing: set[str]) -> None:
+    """Ask the broker for a topic; wait a little for it, if it was not asked for before.
+
+    Raises:
+        KafkaError: no broker answered, so nobody knows whether there is such a topic.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + (0 if topic in missing else _UNKNOWN_TOPIC_SECONDS)
+    client.client.add_topic(topic)
+    while True:
+        answered = await client.client.force_metadata_update()
+        if client.client.cluster.partitions_for_topic(topic) is not None:
+            missing.discard(topic)
+            return
+        if loop.time() >= deadline:
+            break
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+    if not answered:
+        raise KafkaError("no broker says which topics there are")
+    missing.add(topic)
 
 
 def _look(future: asyncio.Future[Any]) -> None:
@@ -334,7 +368,7 @@ class FencedKafkaProducer:
                 batch = current[place] = _Batch(place, client.create_batch())
                 batches.append(batch)
                 _append(batch, index, record.key, record.value, record.headers)
-        await _fly(client, batches)
+        await _fly(client, batches, set())
         # Each delivery is looked at before the commit: aiokafka commits a transaction in which a send failed.
         errors = [batch.error or (batch.future.exception() if batch.future else None) for batch in batches]
         for error in errors:

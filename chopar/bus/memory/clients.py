@@ -12,6 +12,7 @@ from chopar.errors import (
     ChoparError,
     DeliveryError,
     FencedError,
+    NoSuchTopicError,
     NotFoundError,
     OffsetOutOfRangeError,
     TopicLayoutError,
@@ -81,7 +82,7 @@ class MemoryProducer:
         try:
             sent = self._bus.log.append(record)
         except NotFoundError as error:
-            return DeliveryError(str(error))
+            return NoSuchTopicError(str(error))
         return DeliveryError("not acknowledged") if fault is SendFault.WRITTEN else sent
 
     async def _shown(self, record: Outgoing, sent: Sent, deadline: float) -> Sent | ChoparError:
