@@ -118,7 +118,8 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     asked = settings.schema_registry
     registry = HttpSchemaRegistry(asked.url, cache=settings.home / "cache" / "schemas") if asked is not None else None
     replays = Replays(bus, GROUP, SchemaFiles.shipped(), registry) if registry is not None else None
-    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics), replays=replays)
+    notes = settings.home / "tried"
+    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics), replays=replays, notes=notes)
 
     def ready() -> dict[str, str]:
         missing: dict[str, str] = {}
