@@ -144,7 +144,15 @@ async def serve_all(
             metrics=metrics,
         )
         replays = Replays(bus, one.provider.group, files, registry)
-        return ConsumeLoop(bus, one.provider.group, [one.provider.topic], handler, metrics=consumed, replays=replays)
+        return ConsumeLoop(
+            bus,
+            one.provider.group,
+            [one.provider.topic],
+            handler,
+            metrics=consumed,
+            replays=replays,
+            notes=settings.home / "tried",
+        )
 
     loops = {one.provider.agency: loop_of(one) for one in served}
 
