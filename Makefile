@@ -53,7 +53,7 @@ schemas: $(VENV)/.dev ## prove each model equal to its Avro record
 test: $(VENV)/.dev ## run all tests, on a broker of their own
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-bench: $(VENV)/.dev ## measure what an exchange costs, on a broker of its own (4 minutes)
+bench: $(VENV)/.dev ## measure what an exchange costs, on a broker of its own (8 minutes; BENCH_ARGS=--all: 30)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)
 
 check: lint types imports ## everything that must hold before a change is kept

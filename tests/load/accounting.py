@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-LIBRARIES = ("aiokafka", "fastavro", "pydantic", "uvloop", "structlog", "sqlalchemy")
+LIBRARIES = ("aiokafka", "faststream", "fastavro", "pydantic", "uvloop", "structlog", "sqlalchemy")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -28,6 +28,17 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory that a process has had in RAM."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files of a folder take on the disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
 def machine() -> dict[str, Any]:
     """Where a figure was measured, as far as it explains the figure."""
     from aiokafka.record import default_records
@@ -36,7 +47,14 @@ def machine() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "system": platform.system(),
+        "processor": _processor(),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "aiokafka_c_records": "_crecords" in record_code,
     }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -31,13 +30,12 @@ from chopar.population import DEFAULT_SEED, Population, RegisterKind
 from chopar.requester import Requester
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, EXCHANGE_RECORDED, PARTITIONS
-from tests.load.accounting import cpu_of, resident_mib
+from tests.load.feeding import BATCH, arguments, watched
 
 AGENCY = agency_id("electricity-het")
 PROCEDURE = "electricity-supply-contract"
 DOCUMENT = "tax-debt-certificate"
-BATCH = 500
-ANSWER_SECONDS = 60.0
+MISSING = "no_record"
 PLACES = [
     TopicPartition(topic.of(agency), partition)
     for topic, agency in ((DEMAND_RESOLVED, AGENCY), (EVIDENCE_PROVIDED, AGENCY), (EXCHANGE_RECORDED, None))
@@ -61,7 +59,7 @@ class Open:
 class Asker:
     """Asks, reads and keeps count."""
 
-    def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry) -> None:
+    def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry, who: str = "all") -> None:
         files = SchemaFiles.shipped()
         self.bus = bus
         self.encoder = Encoder(files, registry)
@@ -75,7 +73,11 @@ class Asker:
         self.changed = 0
         self.doubled = 0
         self.freed = asyncio.Event()
-        self.subjects = list(expectations().items())
+        self.subjects = [
+            (person, said)
+            for person, said in expectations().items()
+            if who == "all" or (who == said) == (who == MISSING)
+        ]
         self.stopped = False
 
     @property
@@ -176,41 +178,16 @@ def expectations() -> dict[str, str]:
     return {
         person.pinfl.text: f"has_debt={bool(population.taxes_owed(person))}"
         if population.stands_in(RegisterKind.TAX, person)
-        else "no_record"
+        else MISSING
         for person in population.people
     }
 
 
-async def closed_loop(asker: Asker, in_flight: int, until: float) -> None:
-    """Keep so many demands open until a time."""
-    while (now := time.perf_counter()) < until:
-        room = min(in_flight - len(asker.open), BATCH)
-        if room >= min(BATCH, in_flight) // 4 or (room > 0 and len(asker.open) < BATCH):
-            await asker.send([now] * room)
-        else:
-            asker.freed.clear()
-            await asker.freed.wait()
-
-
-async def open_loop(asker: Asker, rate: float, until: float) -> None:
-    """Send at fixed times, whatever the answers do: a late one is late from when it was due."""
-    due_at = time.perf_counter()
-    while due_at < until:
-        await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
-        due: list[float] = []
-        while due_at <= time.perf_counter() and due_at < until:
-            due.append(due_at)
-            due_at += 1 / rate
-        if due:
-            await asker.send(due)
-
-
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One run: warm up, window, wait for what is open, compare the sets."""
-    pids: dict[str, int] = {**json.loads(options.pids), "requester": os.getpid()}
     registry = HttpSchemaRegistry(options.registry)
     bus = KafkaBus(options.bootstrap)
-    asker = Asker(bus, registry)
+    asker = Asker(bus, registry, options.who)
     await asker.encoder.prepare(Demand)
     await asker.producer.start()
     ends = bus.reader(dict.fromkeys(PLACES))
@@ -218,59 +195,22 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     start = await ends.end_offsets(PLACES)
     await ends.stop()
     reading = asyncio.create_task(asker.read(start))
-    window: list[tuple[float, int, dict[str, float]]] = []
-
-    async def look(at: float) -> None:
-        await asyncio.sleep(at - time.perf_counter())
-        window.append((time.perf_counter(), asker.answered, cpu_of(pids)))
-
-    begin = time.perf_counter() + options.warm
-    end = begin + options.seconds
-    looks = [asyncio.create_task(look(begin)), asyncio.create_task(look(end))]
-    loop = open_loop(asker, options.rate, end) if options.rate else closed_loop(asker, options.in_flight, end)
-    feeding = asyncio.create_task(loop)
-    await asyncio.wait({feeding, reading}, return_when=asyncio.FIRST_COMPLETED)
-    feeding.result()
-    await asyncio.gather(*looks)
-    deadline = time.perf_counter() + ANSWER_SECONDS
-    while asker.open and time.perf_counter() < deadline and not reading.done():
-        asker.freed.clear()
-        await asyncio.wait([reading], timeout=0.05)
-    memory = {name: round(resident_mib(pid), 1) for name, pid in pids.items()}
-    recorded = await asker.recorded(start)
+    found = await watched(asker, reading, options)
+    changed = asker.changed
+    if options.records:
+        recorded = await asker.recorded(start)
+        changed += sum(recorded.get(key) != {digest} for key, digest in asker.digests.items())
     asker.stopped = True
     await reading
     await asker.producer.stop()
     await registry.aclose()
-    (from_, first, before), (to, last, after) = window
-    latencies = sorted(took for at, took in asker.latencies if from_ <= at <= to)
-    done = last - first
-    return {
-        "sent": asker.sent,
-        "lost": len(asker.open),
-        "changed": asker.changed + sum(recorded.get(key) != {digest} for key, digest in asker.digests.items()),
-        "doubled": asker.doubled,
-        "exchanges": done,
-        "seconds": to - from_,
-        "cpu_seconds": {name: after[name] - before[name] for name in pids},
-        "latency_ms": {
-            f"p{percent}": round(latencies[min(len(latencies) - 1, len(latencies) * percent // 100)] * 1000, 2)
-            for percent in (50, 99)
-        }
-        if latencies
-        else {},
-        "memory_mib": memory,
-    }
+    return {**found, "changed": changed, "doubled": asker.doubled}
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--bootstrap", required=True)
-    arguments.add_argument("--registry", required=True)
-    arguments.add_argument("--pids", default="{}")
-    arguments.add_argument("--warm", type=float, default=2.0)
-    arguments.add_argument("--seconds", type=float, default=6.0)
-    arguments.add_argument("--in-flight", type=int, default=3000)
-    arguments.add_argument("--rate", type=float, default=0.0)
+    told = arguments()
+    told.add_argument("--registry", required=True)
+    told.add_argument("--who", choices=("all", "hit", MISSING), default="all", help="about whom is asked")
+    told.add_argument("--records", action=argparse.BooleanOptionalAction, default=True, help="compare access records")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.stdout.write(json.dumps(runner.run(measure(arguments.parse_args()))) + "\n")
+        sys.stdout.write(json.dumps(runner.run(measure(told.parse_args()))) + "\n")

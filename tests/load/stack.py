@@ -19,6 +19,7 @@ from chopar.broker.java import find_java
 from chopar.broker.kafka_node import KafkaNode, new_cluster_id
 from chopar.broker.plan import Entry, load_plan
 from tests.kafka_fixture import free_ports, run_node
+from tests.load.accounting import peak_mib
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
@@ -29,8 +30,12 @@ TASK_SECONDS = 120
 class Stack:
     """What runs for one run, and starts more of it."""
 
-    def __init__(self, home: Path, bootstrap: str, broker_pid: int, ports: Sequence[int]) -> None:
+    def __init__(
+        self, home: Path, bootstrap: str, broker_pid: int, ports: Sequence[int], variant: Sequence[str] = ()
+    ) -> None:
         self.home = home
+        self.variant = tuple(variant)
+        """Options of `tests.load.variant`, if everything here runs otherwise than it ships."""
         self.bootstrap = bootstrap
         self.pids = {"broker": broker_pid}
         self._plan = load_plan(CHECKOUT / "deploy" / "local.toml")
@@ -59,7 +64,7 @@ class Stack:
         """Run a task of the plan to its end."""
         entry = self._plan.entry(name)
         subprocess.run(
-            [sys.executable, "-m", entry.module, *(self._filled(text, entry) for text in entry.args)],
+            self.command(entry.module, *(self._filled(text, entry) for text in entry.args)),
             env=self.environment(name),
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -69,12 +74,40 @@ class Stack:
             check=True,
         )
 
+    def command(self, module: str, *arguments: str, variant: Sequence[str] = ()) -> list[str]:
+        """How a module is run here."""
+        changed = (*self.variant, *variant)
+        through = ["-m", "tests.load.variant", *changed] if changed else ["-m"]
+        return [sys.executable, *through, module, *arguments]
+
+    def peak_mib(self, name: str) -> float:
+        """The most memory that a running process has had."""
+        return peak_mib(self.pids[name])
+
     @contextlib.contextmanager
-    def running(self, name: str, command: Sequence[str] | None = None) -> Iterator[None]:
-        """Run a process of the plan (or another command with its environment) for as long as the context is open."""
+    def running(
+        self,
+        name: str,
+        command: Sequence[str] | None = None,
+        *,
+        variant: Sequence[str] = (),
+        ready: float = READY_SECONDS,
+    ) -> Iterator[float]:
+        """Run a process of the plan (or another command with its environment) for as long as the context is open.
+
+        Args:
+            name: of the entry.
+            command: another command in its place.
+            variant: options of `tests.load.variant` for this process alone.
+            ready: how many seconds it may take until it is ready.
+
+        Yields:
+            How many seconds it took.
+        """
         entry = self._plan.entry(name)
+        began = time.monotonic()
         process = subprocess.Popen(
-            command or [sys.executable, "-m", entry.module, *entry.args],
+            command or self.command(entry.module, *entry.args, variant=variant),
             env=self.environment(name),
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -82,9 +115,9 @@ class Stack:
             stderr=subprocess.STDOUT,
         )
         try:
-            self._wait_ready(name, process)
+            self._wait_ready(name, process, ready)
             self.pids[name] = process.pid
-            yield
+            yield time.monotonic() - began
         finally:
             self.pids.pop(name, None)
             process.terminate()
@@ -94,8 +127,30 @@ class Stack:
                 process.kill()
                 process.wait()
 
-    def _wait_ready(self, name: str, process: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + READY_SECONDS
+    @contextlib.contextmanager
+    def beside(self, name: str, module: str, *arguments: str) -> Iterator[None]:
+        """Run a process that says `ready` on its standard output, and that the plan does not know."""
+        process = subprocess.Popen(
+            self.command(module, *arguments),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log(name),
+        )
+        try:
+            if process.stdout is None or process.stdout.readline() != b"ready\n":
+                raise RuntimeError(f"{name} did not start: {self.home / name}.log")
+            self.pids[name] = process.pid
+            yield
+        finally:
+            self.pids.pop(name, None)
+            process.terminate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _wait_ready(self, name: str, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended with {process.returncode}: {self.home / name}.log")
@@ -105,14 +160,14 @@ class Stack:
                     if answer.status == 200:
                         return
             time.sleep(0.05)
-        raise RuntimeError(f"{name} is not ready after {READY_SECONDS:.0f} s: {self.home / name}.log")
+        raise RuntimeError(f"{name} is not ready after {seconds:.0f} s: {self.home / name}.log")
 
     def _log(self, name: str) -> int:
         return os.open(self.home / f"{name}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
 
 @contextlib.contextmanager
-def stack(home: Path) -> Iterator[Stack]:
+def stack(home: Path, variant: Sequence[str] = ()) -> Iterator[Stack]:
     """Broker, registry, topics, schemas, lists in force and register; all of it ends with the context."""
     java, class_path = find_java(os.environ), ensure_jars(jar_cache(os.environ))
     port, controller_port, *others = free_ports(12)
@@ -121,7 +176,7 @@ def stack(home: Path) -> Iterator[Stack]:
     node.format(java, class_path, new_cluster_id())
     node.write_files()
     with run_node(node, java, class_path) as broker:
-        made = Stack(home, node.address, broker.pid, others)
+        made = Stack(home, node.address, broker.pid, others, variant)
         made.task("seed-tax")
         made.task("apply-topics")
         with made.running("schema-registry"):

@@ -1,0 +1,65 @@
+"""The gateway behind many waiting demands: how fast it drains them, how much memory that takes, how fast it starts.
+
+Nobody answers meanwhile: the demands stay open, and the tax service is not running.
+"""
+
+import shutil
+import time
+from typing import Any
+
+from tests.load.accounting import cpu_seconds, folder_bytes, resident_mib
+from tests.load.asker import AGENCY
+from tests.load.figures import rate_between
+from tests.load.running import child, count_of
+from tests.load.stack import Stack
+
+LOOK_SECONDS = 0.5
+LONGEST_SECONDS = 3600.0
+SLOWEST_A_SECOND = 300.0
+"""Slower than that counts as hanging."""
+
+
+def drain(here: Stack, count: int) -> dict[str, Any]:
+    """Put so many demands on the log, then start the gateway and watch."""
+    options = ["--bootstrap", here.bootstrap, "--registry", here.registry, "--count", str(count)]
+    fed = child(here, "feeder", *options, limit=LONGEST_SECONDS)
+    answered = f"demand.resolved.{AGENCY}"
+    before = count_of(here, answered)
+    samples: list[tuple[float, float]] = []
+    memory: list[float] = []
+    deadline = time.monotonic() + 60 + count / SLOWEST_A_SECOND
+    with here.running("gateway"):
+        pid = here.pids["gateway"]
+        began = cpu_seconds(pid)
+        while not samples or samples[-1][1] < count:
+            if time.monotonic() > deadline:
+                break
+            samples.append((time.monotonic(), count_of(here, answered) - before))
+            memory.append(resident_mib(pid))
+            time.sleep(LOOK_SECONDS)
+        cpu, peak = cpu_seconds(pid) - began, here.peak_mib("gateway")
+    table = here.home / "gateway" / "first_records"
+    found: dict[str, Any] = {
+        "count": count,
+        "fed_a_second": round(count / fed["seconds"], 1),
+        "lost": int(max(0, count - samples[-1][1])),
+        "doubled": int(max(0, samples[-1][1] - count)),
+        "rate": round(rate_between(samples), 1),
+        "cpu_ms_per_demand": round(cpu * 1000 / count, 4),
+        "memory_mib": {"first": round(memory[0], 1), "last": round(memory[-1], 1)},
+        "peak_mib": round(peak, 1),
+        "table_bytes": folder_bytes(table),
+        "samples": [
+            (round(at - samples[0][0], 2), int(number)) for at, number in samples[:: max(1, len(samples) // 60)]
+        ],
+    }
+    found["start_with_table_seconds"] = round(started(here), 2)
+    shutil.rmtree(table)
+    found["start_without_table_seconds"] = round(started(here), 2)
+    return found
+
+
+def started(here: Stack) -> float:
+    """How long the gateway takes until it is ready."""
+    with here.running("gateway", ready=LONGEST_SECONDS) as seconds:
+        return seconds

@@ -1,0 +1,149 @@
+"""Runs a process of ours otherwise than it ships: other partition counts, other agencies, a safety feature taken out.
+
+`python -m tests.load.variant OPTIONS MODULE ARGUMENTS...`. The switches exist here alone: the product has none. Each
+one fails if what it replaces is not there any more, so that no figure is of something else than it says.
+"""
+
+import argparse
+import runpy
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+FEATURES = ("validation", "access_record", "dedupe")
+
+
+def replace(owner: Any, name: str, value: Any) -> None:
+    """Replace an attribute that is there."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner} has no {name}: the bench has to follow the code")
+    setattr(owner, name, value)
+
+
+def with_partitions(count: int) -> None:
+    """All topics of a demand's way have so many partitions; to be called before anything else is imported."""
+    from chopar import topics
+
+    usual = topics.PARTITIONS
+    replace(topics, "PARTITIONS", count)
+    for topic in topics.TOPICS:
+        if topic.partitions == usual:
+            object.__setattr__(topic, "partitions", count)
+
+
+def with_agencies(count: int) -> None:
+    """The gateway subscribes to so many agencies: those of the lists, and behind them silent ones."""
+    from types import SimpleNamespace
+
+    from chopar.identifiers import agency_id
+    from gateway.list_version import ListVersion
+    from tests.load.asker import AGENCY
+
+    load = ListVersion.load
+
+    def loaded(folder: Any) -> Any:
+        listed = [agency.id for agency in load(folder).agencies.values() if agency.is_connected_kind]
+        others = [*sorted(agency for agency in listed if agency != AGENCY), *silent_agencies(count)]
+        chosen = [AGENCY, *others][:count]
+        named = {agency: SimpleNamespace(id=agency_id(agency), is_connected_kind=True) for agency in chosen}
+        return SimpleNamespace(agencies=named)
+
+    replace(ListVersion, "load", loaded)
+
+
+def silent_agencies(count: int) -> list[str]:
+    """Names of agencies that are on no list."""
+    return [f"load-{number:03d}" for number in range(count)]
+
+
+class NoTable:
+    """A table of first records that holds nothing: every record is the first of its id."""
+
+    def __init__(self, folder: Any = None) -> None:
+        pass
+
+    def open(self, partition: Any) -> None:
+        """Nothing was folded."""
+
+    def clear(self, partition: Any) -> None:
+        """Nothing is there."""
+
+    def close(self, partitions: Iterable[Any]) -> None:
+        """Nothing is held."""
+
+    def fold(self, record: Any) -> None:
+        """Nothing is kept."""
+
+    def first(self, record: Any) -> None:
+        """Nothing was seen."""
+
+    def write(self) -> None:
+        """Nothing is written."""
+
+    def forget_before(self, partition: Any, offset: int, timestamp_ms: int) -> int:
+        """Nothing is forgotten."""
+        return 0
+
+    def sizes(self) -> Mapping[Any, int]:
+        """Nothing."""
+        return {}
+
+
+def without_dedupe() -> None:
+    """No table of first records: a repetition is answered as if it were new."""
+    from gateway import handlers
+
+    async def nothing_read(*_: Any) -> int:
+        return 0
+
+    replace(handlers, "FirstRecords", NoTable)
+    replace(handlers, "rebuild", nothing_read)
+
+
+def without_access_record() -> None:
+    """No ExchangeRecorded is encoded by the provider, and none is sent by anybody."""
+    from chopar.bus.consume import Outputs
+    from chopar.messages.exchange import ExchangeRecorded
+    from chopar.provider import ProviderHandler
+    from chopar.schema_registry import Encoder
+    from chopar.topics import EXCHANGE_RECORDED
+    from gateway.handlers import GatewayHandler
+
+    recorded, encode = EXCHANGE_RECORDED.of(), Encoder.encode
+    gateway_handle, provider_handle = GatewayHandler.handle, ProviderHandler.handle
+
+    def silent(outputs: Outputs) -> Outputs:
+        return Outputs(tuple(out for out in outputs.before if out.topic != recorded), outputs.after)
+
+    async def provider(self: Any, record: Any) -> Outputs:
+        return silent(await provider_handle(self, record))
+
+    replace(GatewayHandler, "handle", lambda self, record: silent(gateway_handle(self, record)))
+    replace(ProviderHandler, "handle", provider)
+    replace(Encoder, "encode", lambda self, one: b"" if isinstance(one, ExchangeRecorded) else encode(self, one))
+
+
+WITHOUT: dict[str, Callable[[], None]] = {"dedupe": without_dedupe, "access_record": without_access_record}
+
+
+def main() -> None:
+    """Change what is asked for, then be that module."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--partitions", type=int)
+    arguments.add_argument("--agencies", type=int)
+    arguments.add_argument("--without", choices=FEATURES, action="append", default=[])
+    arguments.add_argument("module")
+    arguments.add_argument("rest", nargs=argparse.REMAINDER)
+    options = arguments.parse_args()
+    sys.argv = [options.module, *options.rest]
+    if options.partitions:
+        with_partitions(options.partitions)
+    for feature in options.without:
+        WITHOUT[feature]()
+    if options.agencies:
+        with_agencies(options.agencies)
+    runpy.run_module(options.module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
