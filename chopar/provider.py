@@ -194,7 +194,7 @@ class ProviderHandler:
         self._counter = _counter(metrics)
 
     independent = True
-    """An answer depends on its request and the register alone: requests of one demand are answered beside each other."""
+    """An answer depends on its request and the register alone: those of one demand are answered beside each other."""
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
         """Nothing is kept per partition."""
