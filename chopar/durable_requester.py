@@ -123,6 +123,7 @@ class DurableRequester(DemandSender):
             replays=Replays(bus, self.group, self._files, registry),
         )
         self._sending: set[str] = set()
+        self._producer_failed = False
         self._ends: tuple[datetime, dict[TopicPartition, int]] | None = None
         self._purged_at: datetime | None = None
 
@@ -244,6 +245,7 @@ class DurableRequester(DemandSender):
         if not demands:
             return 0
         try:
+            await self._renew_producer()
             results = await self._deliver([(UUID(demand_id), value) for demand_id, value in demands])
         except UnavailableError as error:
             _log.warning("demand.waits", count=len(demands), code=error.code)
@@ -259,10 +261,21 @@ class DurableRequester(DemandSender):
         left = len(demands) - len(sent) - len(unsendable)
         if left:
             _log.warning("demand.waits", count=left, code=DeliveryError.code)
-            await self._producer.stop()  # an idempotent producer may fail for good once a send of it failed
-            self._producer = self._bus.producer(f"requester.{self.agency}")
-            await self._producer.start()
+            self._producer_failed = True
         return len(demands) - left
+
+    async def _renew_producer(self) -> None:
+        """An idempotent producer may fail for good once a send of it failed."""
+        if not self._producer_failed:
+            return
+        self._producer_failed = False
+        former, self._producer = self._producer, self._bus.producer(f"requester.{self.agency}")
+        try:
+            await former.stop()
+            await self._producer.start()
+        except BaseException:
+            self._producer_failed = True
+            raise
 
     async def run(self) -> None:
         """Act on what arrives, until `stop`.
