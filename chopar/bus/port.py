@@ -187,6 +187,13 @@ class Admin(Protocol):
             TopicLayoutError: one exists with another number of partitions or other settings (of those that are named).
         """
 
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics with all that is in them. Those that do not exist are left out.
+
+        Raises:
+            BrokerUnavailableError: one could not be deleted.
+        """
+
     async def partitions(self) -> dict[str, int]:
         """All topics and how many partitions each has."""
 

@@ -131,6 +131,9 @@ class _Admin:
         )
         return [name.removeprefix(self._prefix) for name in made]
 
+    async def delete(self, names: Sequence[str]) -> None:
+        await self._inner.delete([self._prefix + name for name in names])
+
     async def partitions(self) -> dict[str, int]:
         found = await self._inner.partitions()
         return {n.removeprefix(self._prefix): count for n, count in found.items() if n.startswith(self._prefix)}

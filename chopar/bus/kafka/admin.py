@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
 from chopar.bus.port import TopicPartition
@@ -86,6 +86,17 @@ class KafkaAdmin:
             await self._compare(there)
         await self._wait_for_leaders({layout.name: layout.partitions for layout in layouts})
         return made
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics with all that is in them. Those that do not exist are left out."""
+        if not names:
+            return
+        async with translated("deleting topics", _CREATE_SECONDS):
+            answer = await self._open().delete_topics(list(names), timeout_ms=int(_CREATE_SECONDS * 1000))
+        for name, code, *_ in answer.topic_error_codes:
+            error = for_code(code)
+            if code and error is not UnknownTopicOrPartitionError:
+                raise BrokerUnavailableError(f"topic {name} could not be deleted: {error.__name__}")
 
     async def partitions(self) -> dict[str, int]:
         """All topics but Kafka's own, and how many partitions each has."""

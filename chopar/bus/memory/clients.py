@@ -320,6 +320,12 @@ class MemoryAdmin:
                 _require_equal(layout, there)
         return made
 
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete topics with all that is in them. Those that do not exist are left out."""
+        self._bus.require_up()
+        for name in names:
+            self._bus.log.remove(name)
+
     async def partitions(self) -> dict[str, int]:
         """All topics and how many partitions each has."""
         self._bus.require_up()

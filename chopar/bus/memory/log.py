@@ -115,6 +115,12 @@ class Log:
             place = TopicPartition(layout.name, number)
             self.partitions[place] = Partition(place)
 
+    def remove(self, name: str) -> None:
+        """Delete a topic, if there is one of this name."""
+        layout = self.layouts.pop(name, None)
+        for number in range(layout.partitions if layout else 0):
+            del self.partitions[TopicPartition(name, number)]
+
     def partition(self, place: TopicPartition) -> Partition:
         """One partition.
 
