@@ -1,0 +1,244 @@
+"""What is wrong with lists that can be read: contradictions, gaps, days that cannot be, data opened without an act.
+
+What cannot be read at all (an unknown name, a key that is missing or misspelt) is refused by `list_version`. A flaw is
+an error where an answer would be wrong or data would be opened without a ground; activation refuses these. The rest
+are warnings: for whoever keeps the lists to look at. Pure; the day is an argument.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from itertools import combinations
+
+from chopar.identifiers import AgencyId, DocumentType
+from gateway.access_ground import AccessGround
+from gateway.list_version import ListVersion
+from gateway.lists.vocabulary import Basis, DataClass, Disposition, TextRead
+from gateway.prohibited_list import ProhibitedEntry
+
+EARLIEST = date(1991, 9, 1)
+"""Independence: an act of the country is not older."""
+
+YEARS_AHEAD = 10
+GROUND_NOT_READ = "ground_not_read"
+"""The reason code of an entry that fetches special or secret data although no ground was read."""
+
+_MOST_PAIRS = 2_000
+"""Of one document and scope that are compared; where more could be, the flaw is that there are so many."""
+
+
+class Level(StrEnum):
+    """Whether lists with this flaw may come into force."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flaw:
+    """One thing that is wrong.
+
+    Attributes:
+        level: whether it keeps the lists out of force.
+        code: stable text.
+        entry: what it is about: an entry, ground, group, document type or agency.
+        said: for people.
+    """
+
+    level: Level
+    code: str
+    entry: str
+    said: str
+
+
+def lint(lists: ListVersion, on: date) -> list[Flaw]:
+    """Look lists through.
+
+    Args:
+        lists: a version that could be read.
+        on: today, in Tashkent; only days that lie far ahead and groups that have no member any more depend on it.
+
+    Returns:
+        Every flaw, errors first.
+    """
+    return sorted({flaw for check in _CHECKS for flaw in check(lists, on)})
+
+
+def errors(flaws: Iterable[Flaw]) -> list[Flaw]:
+    """Those that keep lists out of force."""
+    return [flaw for flaw in flaws if flaw.level is Level.ERROR]
+
+
+def _sources(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    for entry in lists.prohibited.values():
+        if not entry.sources:
+            yield Flaw(Level.ERROR, "missing_source", entry.id, "it names no source")
+    for ground in lists.grounds.values():
+        if not ground.sources:
+            yield Flaw(Level.ERROR, "missing_source", ground.id, "it names no source")
+    for coverage in lists.coverages.values():
+        if not coverage.sources:
+            yield Flaw(Level.WARNING, "missing_source", coverage.id, "the announced list names no source")
+    for procedure, basis in lists.legal_bases.items():
+        if not basis.sources and basis.confidence is Basis.STATED:
+            yield Flaw(Level.WARNING, "missing_source", procedure, "it is called stated and names no source")
+
+
+def _days(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    latest = date(on.year + YEARS_AHEAD, 12, 31)
+
+    def impossible(name: str, what: str, day: date | None) -> Iterator[Flaw]:
+        if day is not None and not EARLIEST <= day <= latest:
+            yield Flaw(Level.ERROR, "impossible_date", name, f"{what} {day} lies before {EARLIEST} or after {latest}")
+
+    for entry in lists.prohibited.values():
+        yield from impossible(entry.id, "in force from", entry.in_force_from)
+    for ground in lists.grounds.values():
+        yield from impossible(ground.id, "from", ground.in_force_from)
+        yield from impossible(ground.id, "until", ground.in_force_until)
+    for membership in lists.memberships:
+        name = f"{membership.group}: {membership.agency}"
+        yield from impossible(name, "a member from", membership.member_from)
+        yield from impossible(name, "a member until", membership.member_until)
+    for procedure, basis in lists.legal_bases.items():
+        yield from impossible(procedure, "in force from", basis.act_from)
+        yield from impossible(procedure, "in force until", basis.act_until)
+        yield from impossible(procedure, "changed on", basis.changed_on)
+
+
+def _bound(lists: ListVersion) -> Callable[[ProhibitedEntry], frozenset[AgencyId]]:
+    """The agencies that an entry binds, on whatever day; each set of groups looked up once."""
+    members: dict[str, set[AgencyId]] = {}
+    for membership in lists.memberships:
+        members.setdefault(membership.group, set()).add(membership.agency)
+    known: dict[tuple[frozenset[AgencyId], frozenset[str]], frozenset[AgencyId]] = {}
+
+    def bound(entry: ProhibitedEntry) -> frozenset[AgencyId]:
+        key = (entry.barred_agencies, entry.barred_groups)
+        if key not in known:
+            known[key] = entry.barred_agencies.union(*(members.get(group, set()) for group in entry.barred_groups))
+        return known[key]
+
+    return bound
+
+
+def _pairs(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    """Two entries on one document that bind the same requester in the same scope."""
+    bound = _bound(lists)
+    together: dict[tuple[DocumentType, str], list[ProhibitedEntry]] = {}
+    for entry in lists.prohibited.values():
+        together.setdefault((entry.document_type, entry.scope), []).append(entry)
+    for (document_type, scope), entries in together.items():
+        if len(entries) * (len(entries) - 1) // 2 > _MOST_PAIRS:
+            where = scope or "any public service"
+            said = f"{len(entries)} entries stand on it in one scope ({where}); they are not compared with each other"
+            yield Flaw(Level.WARNING, "too_many_entries", document_type, said)
+            continue
+        for one, other in combinations(sorted(entries, key=lambda entry: entry.id), 2):
+            both = bound(one) & bound(other)
+            if not both or not set(one.from_whom) & set(other.from_whom):
+                continue
+            if one.condition != other.condition or one.parameters != other.parameters:
+                continue  # each holds where the other need not
+            who = ", ".join(sorted(both)[:3]) + (" and others" if len(both) > 3 else "")
+            if one.disposition is not other.disposition and one.in_force_from == other.in_force_from:
+                said = f"{one.disposition} here and {other.disposition} in {other.id}, from the same day, for {who}"
+                stated = one.disposition_basis is Basis.STATED and other.disposition_basis is Basis.STATED
+                yield Flaw(Level.ERROR if stated else Level.WARNING, "contradicting", one.id, said)
+            elif one.name_en.casefold() == other.name_en.casefold():
+                yield Flaw(Level.WARNING, "overlapping", one.id, f"{other.id} says the same of {who}")
+
+
+def _replacements(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    to: dict[DocumentType, set[DocumentType]] = {}
+    for entry in lists.prohibited.values():
+        if entry.replaced_by:
+            to.setdefault(entry.document_type, set()).add(entry.replaced_by)
+    for start in sorted(to):
+        seen, reached = {start}, sorted(to[start])
+        while reached:
+            document_type = reached.pop()
+            if document_type == start:
+                said = "what replaces it leads back to it"
+                yield Flaw(Level.ERROR, "circular_replacement", start, said)
+                break
+            if document_type not in seen:
+                seen.add(document_type)
+                reached += sorted(to.get(document_type, ()))
+    bound = _bound(lists)
+    nowhere = (Disposition.ABOLISHED, Disposition.NOT_NEEDED)
+    for entry in lists.prohibited.values():
+        if entry.replaced_by is None:
+            continue
+        for other in lists.entries_of.get(entry.replaced_by, ()):
+            same_scope = other.every_public_service or other.scope == entry.scope
+            if same_scope and bound(entry) & bound(other) and set(entry.from_whom) & set(other.from_whom):
+                dead_end = other.disposition in nowhere
+                said = f"{entry.replaced_by} replaces it and is itself barred by {other.id} ({other.disposition})"
+                yield Flaw(Level.ERROR if dead_end else Level.WARNING, "barred_replacement", entry.id, said)
+
+
+def _fetched(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    held = {provider for provider, _ in lists.directory}
+    for entry in lists.prohibited.values():
+        if entry.disposition is not Disposition.FETCH:
+            continue
+        if entry.holder is not None and entry.holder not in held:
+            said = f"its holder {entry.holder} has no entry in the directory"
+            yield Flaw(Level.WARNING, "holder_not_in_directory", entry.id, said)
+        grounds = lists.grounds_for[entry.id]
+        if entry.data_class is not DataClass.ORDINARY and not any(_read(ground) for ground in grounds):
+            if entry.reason_code != GROUND_NOT_READ:
+                said = f"{entry.data_class} data are fetched although no ground for it was read"
+                yield Flaw(Level.ERROR, "ground_not_read", entry.id, said)
+        elif not grounds:
+            yield Flaw(Level.WARNING, "no_ground", entry.id, "it fetches, and nobody has a ground to know")
+
+
+def _read(ground: AccessGround) -> bool:
+    return bool(ground.act) and ground.text_read is not TextRead.NONE
+
+
+def _groups(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    groups = {membership.group for membership in lists.memberships}
+    alive = {
+        membership.group
+        for membership in lists.memberships
+        if membership.member_until is None or membership.member_until >= on
+    }
+    used = {group for entry in lists.prohibited.values() for group in entry.barred_groups}
+    used |= {group for procedure in lists.procedures.values() for group in procedure.conducted_by_groups}
+    used |= {group for ground in lists.grounds.values() for group in ground.requester_groups}
+    for group in sorted(groups - alive):
+        yield Flaw(
+            Level.ERROR if group in used else Level.WARNING, "empty_group", group, "no agency is a member any more"
+        )
+    twice: dict[tuple[str, AgencyId], list[tuple[date, date]]] = {}
+    for membership in lists.memberships:
+        first, last = membership.member_from or date.min, membership.member_until or date.max
+        spans = twice.setdefault((membership.group, membership.agency), [])
+        if any(first <= end and begin <= last for begin, end in spans):
+            name = f"{membership.group}: {membership.agency}"
+            yield Flaw(Level.WARNING, "member_twice", name, "it is a member twice on one day")
+        spans.append((first, last))
+
+
+def _unused(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    named = {entry.document_type for entry in lists.prohibited.values()}
+    named |= {entry.replaced_by for entry in lists.prohibited.values() if entry.replaced_by}
+    named |= {document for basis in lists.legal_bases.values() for document in basis.documents_named}
+    named |= {ground.document_type for ground in lists.grounds.values()}
+    for document_type in sorted(set(lists.documents) - named):
+        yield Flaw(Level.WARNING, "unused_document", document_type, "no entry, procedure or ground speaks of it")
+
+
+_CHECKS: tuple[Callable[[ListVersion, date], Iterator[Flaw]], ...] = (
+    _sources,
+    _days,
+    _pairs,
+    _replacements,
+    _fetched,
+    _groups,
+    _unused,
+)
