@@ -10,7 +10,7 @@ from typing import Any
 from tests.load.accounting import cpu_seconds, folder_bytes, resident_mib
 from tests.load.asker import AGENCY
 from tests.load.figures import rate_between
-from tests.load.running import child, count_of
+from tests.load.running import child, counting
 from tests.load.stack import Stack
 
 LOOK_SECONDS = 0.5
@@ -24,17 +24,18 @@ def drain(here: Stack, count: int) -> dict[str, Any]:
     options = ["--bootstrap", here.bootstrap, "--registry", here.registry, "--count", str(count)]
     fed = child(here, "feeder", *options, limit=LONGEST_SECONDS)
     answered = f"demand.resolved.{AGENCY}"
-    before = count_of(here, answered)
+    with counting(here, answered) as count_now:
+        before = count_now()
     samples: list[tuple[float, float]] = []
     memory: list[float] = []
     deadline = time.monotonic() + 60 + count / SLOWEST_A_SECOND
-    with here.running("gateway"):
+    with here.running("gateway"), counting(here, answered) as count_now:
         pid = here.pids["gateway"]
         began = cpu_seconds(pid)
         while not samples or samples[-1][1] < count:
             if time.monotonic() > deadline:
                 break
-            samples.append((time.monotonic(), count_of(here, answered) - before))
+            samples.append((time.monotonic(), count_now() - before))
             memory.append(resident_mib(pid))
             time.sleep(LOOK_SECONDS)
         cpu, peak = cpu_seconds(pid) - began, here.peak_mib("gateway")

@@ -10,8 +10,8 @@ import os
 import time
 from typing import Any, Protocol
 
+from chopar.cli.bench_run import percentiles
 from tests.load.accounting import cpu_of, resident_mib
-from tests.load.figures import percentiles
 
 BATCH = 500
 ANSWER_SECONDS = 60.0

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-PERCENTS = (50, 90, 99)
 ANSWER_FAULTS = ("lost", "changed", "doubled")
 HOPS = 3
 """From the asker to the gateway, to the holder, and back to the asker."""
@@ -19,15 +18,6 @@ class Promise(NamedTuple):
     measured: str
     reached: bool | None
     """None: not measured by this run."""
-
-
-def percentiles(values: Sequence[float], digits: int = 2) -> dict[str, float]:
-    """`p50`, `p90`, `p99` and `most`, each a value that occurred; nothing of nothing."""
-    if not values:
-        return {}
-    ordered = sorted(values)
-    found = {f"p{percent}": ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] for percent in PERCENTS}
-    return {name: round(value, digits) for name, value in {**found, "most": ordered[-1]}.items()}
 
 
 def spread(values: Sequence[float], digits: int = 4) -> dict[str, float]:

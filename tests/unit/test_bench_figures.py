@@ -2,13 +2,13 @@
 
 import pytest
 
+from chopar.cli.bench_run import percentiles
 from tests.load.echo_parts import DEMAND, values
 from tests.load.figures import (
     answers,
     efficiency,
     exchange_figures,
     per_exchange_ms,
-    percentiles,
     promises,
     rate_between,
     ratio,
