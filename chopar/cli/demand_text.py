@@ -9,6 +9,7 @@ from chopar.texts import Language, Texts
 
 _COLUMNS = ("document", "outcome", "person may be asked", "rule", "next step", "evidence", "ms")
 _MINUTES = len("YYYY-MM-DDTHH:MM")
+_TIYIN = "_tiyin"
 
 
 def parts(answer: Answer, texts: Texts, language: Language = Language.ENGLISH, title: str = "") -> list[Table | str]:
@@ -20,7 +21,7 @@ def parts(answer: Answer, texts: Texts, language: Language = Language.ENGLISH, t
 def evidence_line(evidence: Mapping[str, Any]) -> str:
     """Evidence on one line: what was let through, with its source and day."""
     given = [name for name in evidence if name not in ("fields_given", "source_register", "as_of")]
-    facts = ", ".join(f"{name}: {_value(evidence[name])}" for name in given if evidence[name] is not None)
+    facts = ", ".join(_fact(name, evidence[name], ": ") for name in given if evidence[name] is not None)
     as_of = str(plain(evidence.get("as_of")))[:_MINUTES].replace("T", " ")
     return f"{facts or 'nothing let through'} (as of {as_of}, {evidence.get('source_register')})"
 
@@ -61,11 +62,19 @@ def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str
     yield f"{named}: {answer.status} in {answer.elapsed_ms:.0f} ms{digest}{mode}"
 
 
+def _fact(name: str, value: Any, between: str) -> str:
+    """A field and its value; money in soum, as people count it."""
+    if name.endswith(_TIYIN) and isinstance(value, int):
+        amount = f"{value // 100:,}.{value % 100:02}".replace(",", " ")
+        return f"{name.removesuffix(_TIYIN)}{between}{amount} soum"
+    return f"{name}{between}{_value(value)}"
+
+
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_value(part)}" for name, part in value.items() if part is not None)
+        return ", ".join(_fact(name, part, " ") for name, part in value.items() if part is not None)
     if isinstance(value, list | tuple):
         return "; ".join(_value(part) for part in value) or "none"
     return instant(value) if hasattr(value, "astimezone") else str(plain(value))
