@@ -217,6 +217,7 @@ class ConsumeLoop:
                 done = self._commits.take(held)
                 if done:
                     await self._consumer.commit(done)
+                    self._committed(done)
         except TimeoutError:
             _log.warning("revoke.unfinished", group=self._group, partitions=len(partitions))
         except UnavailableError as error:
@@ -267,35 +268,35 @@ class ConsumeLoop:
             return
         with self._busy():
             held = {partition: records for partition, records in batch.items() if holds(partition)}
-            if not self._tried.suspects:
-                with self._tried.noted(held):
-                    handled = await self._handle(held)
-            else:
-                handled = await self._handle_warily(held)
+            handled = await self._handle(held)
             await self._release.run(self._producer, handled, holds)
             await self._settle({place: ones for place, ones in handled.items() if holds(place)}, held)
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
 
     async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> dict[TopicPartition, list[Handled]]:
-        return await Handling(self._handler, self._failures, self._settings.max_concurrency).run(batch)
+        """Handle a batch, noted; where a record may have killed a process, one at a time."""
+        suspicious = {place for place, records in batch.items() if self._tried.suspects_in(place, records)}
+        harmless = {place: records for place, records in batch.items() if place not in suspicious}
+        with self._tried.noted(harmless):
+            handling = Handling(self._handler, self._failures, self._settings.max_concurrency)
+            handled = await handling.run(harmless)
+        for place in suspicious:
+            handled[place] = await self._handle_warily(place, batch[place])
+        return handled
 
-    async def _handle_warily(
-        self, batch: Mapping[TopicPartition, Sequence[Record]]
-    ) -> dict[TopicPartition, list[Handled]]:
-        """Handle what may have killed a process one at a time, each noted; and give up what has done so too often."""
-        handled: dict[TopicPartition, list[Handled]] = {}
-        for partition, records in batch.items():
-            taken = handled[partition] = []
-            for record in records:
-                suspect = self._tried.suspicion(record)
-                if suspect is not None and suspect.deaths >= self._settings.deaths:
-                    self._give_up_deadly(record, suspect.deaths, suspect.since_ms)
-                one = {partition: [record]}
-                with self._tried.noted(one):
-                    handling = Handling(self._handler, self._failures, 1)
-                    taken += (await handling.run(one))[partition]
-                if handling.halted:
-                    break
+    async def _handle_warily(self, partition: TopicPartition, records: Sequence[Record]) -> list[Handled]:
+        """Handle records one at a time, each noted; give up what has killed too often."""
+        handled: list[Handled] = []
+        for record in records:
+            suspect = self._tried.suspicion(record)
+            if suspect is not None and suspect.deaths >= self._settings.deaths:
+                self._give_up_deadly(record, suspect.deaths, suspect.since_ms)
+            one = {partition: [record]}
+            with self._tried.noted(one):
+                handling = Handling(self._handler, self._failures, 1)
+                handled += (await handling.run(one))[partition]
+            if handling.halted:
+                break
         return handled
 
     def _give_up_deadly(self, record: Record, deaths: int, since_ms: int) -> None:
@@ -319,7 +320,7 @@ class ConsumeLoop:
             self._following.result()
         if replays.due(self._open):
             with self._busy():
-                await replays.run(self._handler, self._open)
+                await replays.run(self._handler, self._open, self._tried, self._settings.deaths)
 
     def _holds(self, epochs: Mapping[TopicPartition, int | None], partition: TopicPartition) -> bool:
         """Whether a partition is still held as it was when its batch was read."""
@@ -377,11 +378,13 @@ class ConsumeLoop:
         if not offsets:
             return
         await self._consumer.commit(offsets)
+        self._committed(offsets)
+
+    def _committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._progress = True
         for partition, offset in offsets.items():
             self._failures.forget_before(partition, offset)
-            if self._tried.suspects:
-                self._tried.forget_before(partition, offset)
+            self._tried.forget_before(partition, offset)
 
     async def _renew_producer(self) -> None:
         """An idempotent producer may fail for good once a send of it failed."""

@@ -23,10 +23,12 @@ from chopar.bus.failures import Failures, Handled, Verdict
 from chopar.bus.handler import Handler, Outputs
 from chopar.bus.handling import Handling
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, Record, Sent, TopicPartition
+from chopar.bus.tried import Tried
 from chopar.errors import (
     BrokerUnavailableError,
     ChoparError,
     DeliveryError,
+    KilledItsProcessError,
     OffsetOutOfRangeError,
     RecordError,
     TooLargeError,
@@ -190,12 +192,14 @@ class Replays:
         chosen = [one for one in self._pending.values() if one.origin in held and one.not_before <= now]
         return sorted(chosen[:_AT_ONCE], key=lambda one: one.place)
 
-    async def run(self, handler: Handler, held: Collection[TopicPartition]) -> None:
+    async def run(self, handler: Handler, held: Collection[TopicPartition], tried: Tried, deaths: int) -> None:
         """Replay some of what is due.
 
         Args:
             handler: the loop's.
             held: the partitions that are ours; looked at again before each step, as one may be lost meanwhile.
+            tried: where the loop notes what it is handling; a letter is noted by its own place.
+            deaths: how many processes may die of a letter before its replay has failed.
 
         Raises:
             StopError: from the handler.
@@ -203,7 +207,7 @@ class Replays:
         chosen = self._chosen(held)
         try:
             await self._ready()
-            turns = await self._handled(_Unseen(handler), chosen)
+            turns = await self._handled(_Unseen(handler), chosen, tried, deaths)
             await self._release(turns, held)
         except UnavailableError as error:
             await self.close()
@@ -226,7 +230,7 @@ class Replays:
             await producer.start()
             self._producer = producer
 
-    async def _handled(self, handler: Handler, chosen: Sequence[_Pending]) -> list[_Turn]:
+    async def _handled(self, handler: Handler, chosen: Sequence[_Pending], tried: Tried, deaths: int) -> list[_Turn]:
         """Read the letters and ask the handler, one after another."""
         turns = []
         partitions = {
@@ -248,7 +252,16 @@ class Replays:
                 except UnavailableError as error:
                     self._wait(pending, error.code)
                     continue
-                handled = await Handling(handler, pending.failures, 1).run({pending.origin: [original]})
+                place = original._replace(
+                    topic=partition.topic, partition=partition.partition, offset=pending.place.offset
+                )
+                suspect = tried.suspicion(place)
+                if suspect is not None and suspect.deaths >= deaths:
+                    pending.failures.give_up(original, KilledItsProcessError.code)
+                with tried.noted({partition: [place]}):
+                    handled = await Handling(handler, pending.failures, 1).run({pending.origin: [original]})
+                if suspect is not None:
+                    tried.forget(suspect)
                 turns.append(_Turn(pending, letter, handled[pending.origin][0]))
         return turns
 

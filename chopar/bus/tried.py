@@ -81,10 +81,14 @@ class Tried:
             descriptor, self._file = self._file, None
             os.close(descriptor)
 
-    @property
-    def suspects(self) -> bool:
-        """Whether anything is suspected."""
-        return bool(self._suspects)
+    def suspects_in(self, partition: TopicPartition, records: Sequence[Record]) -> bool:
+        """Whether any of these records of one partition is suspected."""
+        return bool(self._suspects) and any(
+            (one.topic, one.partition) == partition
+            and one.first <= records[-1].offset
+            and one.last >= records[0].offset
+            for one in self._suspects
+        )
 
     @contextlib.contextmanager
     def noted(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> Iterator[None]:
@@ -118,10 +122,17 @@ class Tried:
 
     def forget_before(self, partition: TopicPartition, offset: int) -> None:
         """Records before this offset are done, whatever was suspected of them."""
+        if not self._suspects:
+            return
         left = [one for one in self._suspects if (one.topic, one.partition) != partition or one.last >= offset]
         if len(left) < len(self._suspects):
             self._suspects = left
             self._write()
+
+    def forget(self, suspect: Suspect) -> None:
+        """What was suspected is decided."""
+        self._suspects = [one for one in self._suspects if one != suspect]
+        self._write()
 
     def _take_up(self) -> None:
         if self._suspects_path is None or self._file is None:
@@ -131,7 +142,12 @@ class Tried:
             self._suspects = [Suspect(**one) for one in json.loads(self._suspects_path.read_text("ascii"))]
         died_of = self._died_of(os.pread(self._file, _HEADER_BYTES + _MOST_BYTES, 0))
         if died_of:
-            self._suspects += died_of
+            again = {(one.topic, one.partition, one.first) for one in died_of if one.first == one.last}
+            self._suspects = [
+                one
+                for one in self._suspects
+                if one.first != one.last or (one.topic, one.partition, one.first) not in again
+            ] + died_of
             self._write()
             os.pwrite(self._file, _NOTHING, 0)  # only now: it is counted, and once
         for one in died_of:

@@ -1,0 +1,116 @@
+"""A record that kills its process: found by the notes on disk, and given up after three deaths.
+
+The processes are real and have the in-memory bus, fed anew in each life: on a broker each life would first wait until
+the session of the one before has expired.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from chopar.bus.port import Record, TopicPartition
+from chopar.bus.tried import Tried
+
+CHECKOUT = Path(__file__).parents[2]
+LIVES = 12
+PLACE = TopicPartition("in", 0)
+
+
+async def life(notes: Path) -> tuple[int, str, str]:
+    """One life of the process: how it ended, what it printed, what it logged."""
+    command = [sys.executable, "-m", "tests.unit.deadly_process", str(notes)]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_a_record_that_kills_its_process_three_times_is_given_up(tmp_path: Path) -> None:
+    """Two of them, among records that are innocent; those are all handled, and none of them is given up."""
+    deaths = 0
+    while True:
+        ended, out, err = await life(tmp_path)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL, err
+        deaths += 1
+        assert deaths < LIVES, err
+    found = json.loads(out)
+    assert found["letters"] == {"2": ["killed_its_process", 3], "4": ["killed_its_process", 3]}
+    assert found["handled"] == ["a", "b", "c", "d"]
+    # The first death is of all that were handled together; after it each of the two dies alone, to its third time.
+    assert deaths == 5
+    assert err.count("record.killed_its_process") >= 1
+    assert "kills" not in err, "no value in the log"
+    assert list(tmp_path.glob("*.suspects")) == [], "nobody is suspected any more"
+
+
+def record(offset: int) -> Record:
+    return Record("in", 0, offset, 0, b"k", b"v")
+
+
+def notes(folder: Path, group: str = "group") -> Tried:
+    made = Tried(folder, group, lambda: 7)
+    made.open()
+    return made
+
+
+def died_of(tried: Tried, *offsets: int) -> None:
+    """As if the process had died in there: the note stays."""
+    noted = tried.noted({PLACE: [record(offset) for offset in offsets]})
+    noted.__enter__()
+    tried.close()
+    noted.__exit__(None, None, None)  # the file is closed: nothing is written
+
+
+def test_who_ends_in_order_leaves_no_suspicion(tmp_path: Path) -> None:
+    first = notes(tmp_path)
+    with first.noted({PLACE: [record(1), record(2)]}):
+        pass
+    first.close()
+    assert not notes(tmp_path).suspects_in(PLACE, [record(1), record(2)])
+
+
+def test_deaths_are_counted_by_record_and_forgotten_when_it_is_done(tmp_path: Path) -> None:
+    died_of(notes(tmp_path), 5, 6, 7)
+    second = notes(tmp_path)
+    assert [getattr(second.suspicion(record(offset)), "deaths", 0) for offset in (4, 5, 6, 7, 8)] == [0, 1, 1, 1, 0]
+    died_of(second, 6)
+    third = notes(tmp_path)
+    died_of(third, 6)
+    fourth = notes(tmp_path)
+    assert [getattr(fourth.suspicion(record(offset)), "deaths", 0) for offset in (5, 6, 7)] == [1, 3, 1]
+    fourth.forget_before(PLACE, 7)
+    assert fourth.suspicion(record(6)) is None or fourth.suspicion(record(6)).deaths == 1  # type: ignore[union-attr]
+    fourth.forget_before(PLACE, 8)
+    assert not fourth.suspects_in(PLACE, [record(5), record(8)])
+
+
+def test_processes_of_a_group_keep_their_notes_apart(tmp_path: Path) -> None:
+    one, other = notes(tmp_path), notes(tmp_path)
+    died_of(one, 1)
+    died_of(other, 9)
+    both = [notes(tmp_path), notes(tmp_path)]
+    assert [[tried.suspicion(record(offset)) is not None for offset in (1, 9)] for tried in both] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+def test_a_note_that_is_torn_or_a_file_that_is_nonsense_accuses_nobody(tmp_path: Path) -> None:
+    died_of(notes(tmp_path), 1)
+    path = tmp_path / "group.0"
+    path.write_bytes(path.read_bytes()[:-1])
+    path.with_name("group.0.suspects").write_text("[{]", "ascii")
+    assert not notes(tmp_path).suspects_in(PLACE, [record(1)])
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    tried = notes(tmp_path / "file")
+    with tried.noted({PLACE: [record(1)]}):
+        pass
+    assert not tried.suspects_in(PLACE, [record(1)])
