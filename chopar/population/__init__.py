@@ -8,6 +8,7 @@ The seed also settles who stands in which register and who owes taxes; each serv
 that. What a register stores, and what it says of its coverage, is left to the services.
 """
 
+from chopar.population.civil_status import Adoption, CivilHistory, NameChange, Paternity, Wedlock
 from chopar.population.model import Address, BusinessObject, Firm, OwedTax, Person, Sex, TaxKind
 from chopar.population.population import DEFAULT_SEED, REFERENCE_DAY, Population
 from chopar.population.recipe import Recipe
@@ -19,9 +20,13 @@ __all__ = [
     "REFERENCE_DAY",
     "REGIONS",
     "Address",
+    "Adoption",
     "BusinessObject",
+    "CivilHistory",
     "Firm",
+    "NameChange",
     "OwedTax",
+    "Paternity",
     "Person",
     "Population",
     "Recipe",
@@ -29,4 +34,5 @@ __all__ = [
     "RegisterKind",
     "Sex",
     "TaxKind",
+    "Wedlock",
 ]

@@ -67,7 +67,7 @@ class Person:
         born_on: as the number says.
         died_on: None while alive.
         mother, father: None where the population goes no further back.
-        spouse: of the present or last marriage, also after a death.
+        spouse: of the present or last marriage, also after a divorce or death.
         married_on: first day of that marriage.
         address: where the person lives, or lived last.
     """

@@ -6,6 +6,7 @@ from datetime import date
 from chopar.identifiers import PersonId
 from chopar.population import registers
 from chopar.population.addresses import AddressBook
+from chopar.population.civil_status import CivilHistory, civil_history
 from chopar.population.draws import Draws
 from chopar.population.families import Families
 from chopar.population.firms import Firms
@@ -62,6 +63,10 @@ class Population:
     def taxes_owed(self, who: Person | Firm) -> tuple[OwedTax, ...]:
         """What a person or firm owes, one entry a tax; empty for those who are not in the tax register."""
         return registers.taxes_owed(self.seed, who, self.on)
+
+    def civil_history(self) -> CivilHistory:
+        """Marriages and divorces, changes of name, paternities and adoptions; worked out anew at each call."""
+        return civil_history(self.seed, self.people, self.on)
 
     def people_for_examples(self) -> tuple[Person, ...]:
         """Everybody; living adults with an entry in every register come first, then the others, each in their order."""

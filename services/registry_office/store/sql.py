@@ -79,12 +79,9 @@ def _files() -> Select[Any]:
         .join(theirs, and_(theirs.c.person == named.c.person, theirs.c.role.in_(of_others)))
     )
     wanted = union(own_and_origin, others).subquery("wanted")
-    persons = select(ancestor.c.asked, ancestor.c.person).where(ancestor.c.up == 0).subquery("persons")
-    return (
-        select(wanted.c.asked, persons.c.person.label("key"), *ENTRY_COLUMNS)
-        .join(persons, persons.c.asked == wanted.c.asked)
-        .join(ACT, ACT.c.number == wanted.c.act)
-        .join(ACT_PERSON, ACT_PERSON.c.act == ACT.c.number)
+    # Outer joins, though nothing can be missing: they keep SQLite from reading the people of all acts first.
+    return select(wanted.c.asked, *ENTRY_COLUMNS).select_from(
+        wanted.outerjoin(ACT, ACT.c.number == wanted.c.act).outerjoin(ACT_PERSON, ACT_PERSON.c.act == ACT.c.number)
     )
 
 
@@ -160,7 +157,8 @@ class SqlCivilStore:
         keys: dict[str, str] = {}
         numbers: dict[str, set[str]] = {}
         for row in rows:
-            keys[row["asked"]] = row["key"]
+            if row["pinfl"] == row["asked"]:
+                keys[row["asked"]] = row["person"]
             numbers.setdefault(row["asked"], set()).add(row["number"])
         return {
             by_text[asked]: person_file(keys[asked], (entries[number] for number in found))

@@ -1,0 +1,47 @@
+"""The registry office: `python -m services.registry_office`; `--seed` fills its register with synthetic acts."""
+
+import argparse
+import asyncio
+import sys
+
+import structlog
+
+from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
+from chopar.population import Recipe
+from chopar.process import parser, run
+from services.registry_office.handlers import provider
+from services.registry_office.seed import fill
+from services.registry_office.settings import RegistryOfficeSettings
+from services.registry_office.store import CoalescingCivilRegister, SqlCivilStore
+
+
+async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Wire the service and run it until `stop` is set."""
+    store = SqlCivilStore(settings.store.url)
+    register = CoalescingCivilRegister(store)
+    try:
+        await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
+        if arguments.seed:
+            added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
+            structlog.get_logger().info("register.seeded", added=added)
+        if arguments.contradictions:
+            for numbers in await store.contradictions():
+                sys.stdout.write(f"{' '.join(numbers)}\n")
+        if arguments.seed or arguments.migrate or arguments.contradictions:
+            return
+        from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
+
+        await serve(provider, register, CIVIL_STATUS_EVIDENCE, settings, stop)
+    finally:
+        await register.close()
+        await store.close()
+
+
+if __name__ == "__main__":
+    options = parser("services.registry_office", "Answers what follows from civil status acts.")
+    options.add_argument("--seed", action="store_true", help="fill the register with synthetic acts, and exit")
+    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
+    options.add_argument(
+        "--contradictions", action="store_true", help="list acts that give one person two births or deaths, and exit"
+    )
+    sys.exit(run(RegistryOfficeSettings, main, options))
