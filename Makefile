@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := chopar gateway services deploy docs/examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean install format lint types imports manifests lists schemas test bench check lock docs python
+.PHONY: help up down clean install format lint types imports manifests lists schemas test test-fault bench check lock docs python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ schemas: $(VENV)/.dev ## prove each model equal to its Avro record
 
 test: $(VENV)/.dev ## run all tests, on a broker of their own
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fault: $(VENV)/.dev ## kill, pause and cut off three brokers and all processes; nothing may be lost (10 minutes)
+	$(BIN)/python -m tests.fault.harness $(FAULT_ARGS)
 
 bench: $(VENV)/.dev ## measure what an exchange costs, on a broker of its own (8 minutes; BENCH_ARGS=--all: 30)
 	$(BIN)/python -m tests.load.bench $(BENCH_ARGS)

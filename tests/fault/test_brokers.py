@@ -1,0 +1,119 @@
+"""Three brokers, of which one is killed, and then a second: nothing acknowledged is lost, nothing falsely acknowledged.
+
+How long that takes is measured by `make test-fault`, which breaks far more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from chopar.bus.kafka import KafkaBus
+from chopar.bus.port import Outgoing, Producer, Sent, TopicPartition
+from chopar.errors import DeliveryError
+from chopar.topics import TopicLayout
+from tests.fault.cluster import PORTS, Cluster
+from tests.kafka_fixture import free_ports
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.asyncio(loop_scope="module"),
+    # aiokafka leaves the connections of a client unclosed whose broker died while it was connecting.
+    pytest.mark.filterwarnings("ignore:Unclosed AIOKafka:ResourceWarning"),
+]
+
+TOPIC = "kept"
+PARTITIONS = 6
+DEADLINE_SECONDS = 120
+"""Against hanging only."""
+
+
+class Kept:
+    """Three brokers, a topic, and which of the values sent to it were acknowledged."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.bus = KafkaBus(cluster.bootstrap)
+        self.acknowledged: set[bytes] = set()
+        self._next = 0
+
+    async def send(self, producer: Producer) -> list[Exception]:
+        """Send a value to each partition; gives what was not acknowledged, with the words for it."""
+        values = [b"%d" % number for number in range(self._next, self._next + PARTITIONS)]
+        self._next += PARTITIONS
+        results = await producer.send([Outgoing(TOPIC, n, b"key", value) for n, value in enumerate(values)])
+        pairs = list(zip(values, results, strict=True))
+        self.acknowledged |= {value for value, result in pairs if isinstance(result, Sent)}
+        return [result for _, result in pairs if isinstance(result, Exception)]
+
+    async def read(self) -> list[bytes]:
+        """All that is on the topic."""
+        places = [TopicPartition(TOPIC, n) for n in range(PARTITIONS)]
+        reader = self.bus.reader(dict.fromkeys(places))
+        await reader.start()
+        try:
+            found: list[bytes] = []
+            ends = await reader.end_offsets(places)
+            while any(reader.position(place) < end for place, end in ends.items()):
+                for records in (await reader.fetch(1000, 0.5)).values():
+                    found += [record.value or b"" for record in records]
+            return found
+        finally:
+            await reader.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), free_ports(PORTS))
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await cluster.start()
+            made = Kept(cluster)
+            admin = made.bus.admin()
+            await admin.start()
+            await admin.create([TopicLayout(TOPIC, PARTITIONS, {"message.timestamp.type": "LogAppendTime"})])
+            await admin.stop()
+        yield made
+    finally:
+        await cluster.stop()
+
+
+async def test_bad_input_54_a_killed_broker_loses_nothing_and_the_others_go_on(kept: Kept) -> None:
+    producer = kept.bus.producer("feeder")
+    await producer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert await kept.send(producer) == []
+            await kept.cluster.brokers[0].kill()
+            before = len(kept.acknowledged)
+            while len(kept.acknowledged) < before + 5 * PARTITIONS:
+                await kept.send(producer)
+            read = await kept.read()
+            assert kept.acknowledged <= set(read)
+            assert len(read) == len(set(read))
+            await kept.cluster.brokers[0].start()
+            assert await kept.cluster.whole(DEADLINE_SECONDS)
+    finally:
+        await producer.stop()
+
+
+async def test_bad_input_55_two_dead_brokers_acknowledge_nothing_falsely_and_it_is_said(kept: Kept) -> None:
+    producer = kept.bus.producer("feeder")
+    await producer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert await kept.send(producer) == []
+            before = set(kept.acknowledged)
+            dead = kept.cluster.brokers[1:]
+            await asyncio.gather(*(broker.kill() for broker in dead))
+            errors = await kept.send(producer)
+            assert kept.acknowledged == before
+            assert [type(error) for error in errors] == [DeliveryError] * PARTITIONS
+            assert {str(error) for error in errors} == {"not acknowledged within 12 s"}
+            await asyncio.gather(*(broker.start() for broker in dead))
+            while len(kept.acknowledged) < len(before) + PARTITIONS:
+                await kept.send(producer)
+            assert kept.acknowledged <= set(await kept.read())
+    finally:
+        await producer.stop()
