@@ -82,7 +82,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_na
     if not every:
         return ""
     across = _Axis([x for x, _ in every], LABEL / 2, WIDTH - 20, log)
-    up = _Axis([y for _, y in every], HEIGHT - 50, 10, log)
+    up = _Axis([y for _, y in every], HEIGHT - 50, 24, log)
     parts = []
     for value in up.ticks():
         at = up.at(value)
@@ -92,7 +92,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_name: str, y_na
         ]
     for value in across.ticks():
         parts.append(_text(across.at(value), HEIGHT - 38, number(value), "m"))
-    parts += [_text(WIDTH / 2, HEIGHT - 22, x_name, "m"), _text(4, 4, y_name)]
+    parts += [_text(WIDTH / 2, HEIGHT - 22, x_name, "m"), _text(LABEL / 2, 6, y_name)]
     colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(kept)}
     for name, points in kept.items():
         way = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in points)
