@@ -11,7 +11,7 @@ from datetime import date
 from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId, SubjectKind
 from chopar.messages.demand import FetchMode
 from gateway.agencies import within
-from gateway.lists.reading import Table
+from gateway.lists.reading import Table, Verification
 from gateway.lists.vocabulary import Basis, DataClass, TextRead
 
 
@@ -37,6 +37,7 @@ class AccessGround:
     in_force_from: date | None
     in_force_until: date | None
     made_from: str
+    verified: Verification | None
     note: str
     sources: tuple[str, ...]
 
@@ -66,6 +67,7 @@ class AccessGround:
             in_force_from=table.day("from"),
             in_force_until=table.day("until"),
             made_from=table.optional_text("made_from"),
+            verified=Verification.read(table),
             note=table.optional_text("note"),
             sources=table.texts("sources"),
         )

@@ -200,6 +200,17 @@ def _read(ground: AccessGround) -> bool:
     return bool(ground.act) and ground.text_read is not TextRead.NONE
 
 
+def _verified(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    read: list[ProhibitedEntry | AccessGround] = [*lists.prohibited.values(), *lists.grounds.values()]
+    for one in read:
+        if one.text_read is TextRead.OFFICIAL and one.verified is None:
+            yield Flaw(Level.ERROR, "nobody_read", one.id, "its act is called read as published, and nobody says so")
+        if one.verified is not None and one.verified.on > on:
+            yield Flaw(
+                Level.ERROR, "impossible_date", one.id, f"it was verified on {one.verified.on}, which is to come"
+            )
+
+
 def _groups(lists: ListVersion, on: date) -> Iterator[Flaw]:
     groups = {membership.group for membership in lists.memberships}
     alive = {
@@ -239,6 +250,7 @@ _CHECKS: tuple[Callable[[ListVersion, date], Iterator[Flaw]], ...] = (
     _pairs,
     _replacements,
     _fetched,
+    _verified,
     _groups,
     _unused,
 )

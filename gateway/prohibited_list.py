@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from chopar.identifiers import AgencyId, DocumentType, SubjectKind
 from gateway.agencies import Procedure
-from gateway.lists.reading import Table
+from gateway.lists.reading import Table, Verification
 from gateway.lists.vocabulary import Basis, DataClass, DateBasis, Disposition, TextRead
 
 _OPENING = tuple(Disposition)  # in the order of what opens least
@@ -118,6 +118,7 @@ class ProhibitedEntry:
     text_read: TextRead
     confidence: Basis
     coverage: str
+    verified: Verification | None
     note: str
     sources: tuple[str, ...]
     source: str = field(repr=False)
@@ -167,6 +168,7 @@ class ProhibitedEntry:
             text_read=table.word("text_read", TextRead),
             confidence=confidence,
             coverage=table.optional_text("coverage"),
+            verified=Verification.read(table),
             note=table.optional_text("note"),
             sources=sources,
             source=" | ".join(sources),

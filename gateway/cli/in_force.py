@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from gateway.activation import Activated
 
 
+def today() -> datetime.date:
+    """The day in Tashkent: UTC+5 without summer time since 1991."""
+    return datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=5))).date()
+
+
 async def newest(bus: "Bus") -> "ListActivated | None":
     """The activation that will hold last; None if there is none.
 

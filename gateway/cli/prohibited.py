@@ -1,10 +1,11 @@
-"""`chopar prohibited list | explain | activate`: the list of what may not be demanded, as it lies in a folder.
+"""`chopar prohibited list | explain | show | coverage | activate`: the list of what may not be demanded, in a folder.
 
 Reads the lists of this distribution, or those of `--lists`. What a running gateway answers by is asked of it with
 `chopar demand create --on`.
 """
 
 import datetime
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,10 @@ from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
-from gateway.cli.in_force import bring_into_force
+from gateway.bundle import list_files
+from gateway.cli.in_force import bring_into_force, today
+from gateway.cli.keeping import register
+from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
 from gateway.prohibited_list import ProhibitedEntry
 
@@ -35,8 +39,6 @@ def _prohibited() -> None:
 
 
 def _lists(folder: Path | None) -> ListVersion:
-    from gateway.bundle import list_files
-
     return ListVersion.from_files(list_files(folder or LISTS))
 
 
@@ -109,6 +111,88 @@ def explain(
     return ExitCode.DONE
 
 
+@app.command("show")
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Id of an entry, ground or document.", metavar="ID")],
+    lists: ListsOption = None,
+) -> int:
+    """Show what the files say of an id, as they say it: every table that has it, and those that name it."""
+    import tomllib
+
+    session = Session.of(context)
+    files = list_files(lists or LISTS)
+    found: list[dict[str, Any]] = []
+    for file, content in files.items():
+        for array, tables in tomllib.loads(content.decode()).items():
+            for table in tables:
+                named = sorted(key for key, value in table.items() if name == value or name in _texts(value))
+                if named:
+                    found.append({"file": file, "array": array, "named_as": named, "table": table})
+    if not found:
+        raise NotFoundError(f"no id {name} stands in the lists")
+    found.sort(key=lambda one: "id" not in one["named_as"])
+    shown = [one for one in found if "id" in one["named_as"]] or found
+    parts = [
+        Table(("", ""), [(key, _text(value)) for key, value in one["table"].items()], title=one["file"])
+        for one in shown
+    ]
+    others = [f"{one['file']}: {one['array']} {one['table'].get('id', '')}" for one in found if one not in shown]
+    session.output.show(found, *parts, *(["named in:", *others] if others else []))
+    return ExitCode.DONE
+
+
+def _texts(value: Any) -> list[str]:
+    return [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
+
+
+@app.command("coverage")
+def coverage(context: typer.Context, lists: ListsOption = None) -> int:
+    """Say how much of the announced lists is known, how the acts were read, and what is our own reading."""
+    session = Session.of(context)
+    version = _lists(lists)
+    announced = [
+        {
+            "list": one.id,
+            "known": one.known,
+            "total": one.total,
+            "basis": one.basis.value,
+            "entries": sum(1 for entry in version.prohibited.values() if entry.coverage == one.id),
+            "note": one.note or None,
+        }
+        for one in version.coverages.values()
+    ]
+    counted: dict[str, dict[str, int]] = {}
+    for what, values in (
+        ("entries by how the text was read", [entry.text_read.value for entry in version.prohibited.values()]),
+        ("entries by confidence", [entry.confidence.value for entry in version.prohibited.values()]),
+        ("entries by kind of date", [entry.in_force_basis.value for entry in version.prohibited.values()]),
+        ("grounds by how the text was read", [ground.text_read.value for ground in version.grounds.values()]),
+        ("grounds by basis", [ground.basis.value for ground in version.grounds.values()]),
+        (
+            "holders of evidence",
+            ["connected" if entry.connected else "not connected" for entry in version.directory.values()],
+        ),
+    ):
+        counted[what] = dict(sorted(Counter(values).items()))
+    data = {"list_digest": version.digest, "announced": announced, "counts": counted}
+    session.output.show(
+        data,
+        Table(
+            ("announced list", "known", "of", "basis", "note"),
+            [(one["list"], one["known"], one["total"], one["basis"], one["note"]) for one in announced],
+            right=frozenset({"known", "of"}),
+        ),
+        Table(
+            ("", "", "count"),
+            [(what, word, count) for what, words in counted.items() for word, count in words.items()],
+            right=frozenset({"count"}),
+        ),
+        "The list that is known is not complete: what stands on none of these is not counted.",
+    )
+    return ExitCode.DONE
+
+
 @app.command("activate")
 def activate_(
     context: typer.Context,
@@ -128,6 +212,10 @@ def activate_(
     session = Session.of(context)
     moment = _moment(at)
     lists = _lists(folder)
+    wrong = errors(lint(lists, today()))
+    if wrong:
+        told = "\n".join(f"  {flaw.entry}: {flaw.code}: {flaw.said}" for flaw in wrong)
+        raise ConfigurationError(f"these lists do not come into force; those that hold stay:\n{told}")
     done = session.run(lambda: bring_into_force(session, folder, at=moment, fetch_mode=fetch_on, by=by))
     row = {
         "list_digest": done.message.list_digest,
@@ -212,3 +300,6 @@ def _text(value: Any) -> str:
         parts = {key: ", ".join(part) if isinstance(part, list) else part for key, part in value.items() if part}
         return "; ".join(f"{key}: {part}" for key, part in parts.items())
     return "-" if value is None else str(value)
+
+
+register(app)

@@ -6,6 +6,7 @@ What the keys mean is left to the modules that hold the entries.
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -106,6 +107,29 @@ class Table:
         """
         if self._values:
             raise self.fault(f"unknown keys: {', '.join(sorted(self._values))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Who read the published text of an act, when, and where it stands."""
+
+    by: str
+    on: date
+    text_ref: str
+
+    @classmethod
+    def read(cls, table: Table) -> "Verification | None":
+        """Take the keys of a verification; None where there are none.
+
+        Raises:
+            LawUnreadableError: one of the three is missing.
+        """
+        by, on, text_ref = table.optional_text("verified_by"), table.day("verified_on"), table.optional_text("text_ref")
+        if not by and on is None and not text_ref:
+            return None
+        if not by or on is None or not text_ref:
+            raise table.fault("verified_by, verified_on and text_ref: all three are due, or none")
+        return cls(by, on, text_ref)
 
 
 class ListFile:

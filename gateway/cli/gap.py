@@ -1,0 +1,63 @@
+"""`chopar gap list`: what is barred and cannot be fetched yet, counted: the list of what to connect or to read next."""
+
+from typing import Annotated, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.output import Table, instant
+from chopar.cli.session import Session
+
+app = typer.Typer(name="gap", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _gap() -> None:
+    """Documents that may not be demanded and cannot be fetched yet."""
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    all_: Annotated[bool, typer.Option("--all", help="Also those that are closed by now.")] = False,
+    requester: Annotated[str, typer.Option("--requester", help="Only of this agency.", metavar="ID")] = "",
+) -> int:
+    """List gaps by requester, document, holder and reason, the most frequent first, and since when they are met."""
+    session = Session.of(context)
+    rows = [
+        row
+        for row in session.run(lambda: _rows(session))
+        if (all_ or row["open"]) and requester in ("", row["requester"])
+    ]
+    table = Table(
+        ("requester", "document", "holder", "evidence type", "missing", "count", "since", "last"),
+        [
+            (
+                row["requester"],
+                row["document_type"],
+                row["holder"],
+                row["evidence_type"],
+                row["code"] if row["open"] else f"{row['code']} (closed)",
+                row["count"],
+                instant(row["since"]),
+                instant(row["last"]),
+            )
+            for row in rows
+        ],
+        right=frozenset({"count"}),
+    )
+    session.output.show(rows, *([table] if rows else []), f"{len(rows)} gaps")
+    return ExitCode.DONE
+
+
+async def _rows(session: Session) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from gateway.cli.in_force import files_in_force
+    from gateway.cli.recorded import recorded
+    from gateway.gaps import gaps
+    from gateway.list_version import ListVersion
+
+    files, message = await files_in_force(session, session.bus())
+    found = gaps(await recorded(session, None, None), ListVersion.from_files(files), message.fetch_mode)
+    return [asdict(gap) for gap in found]

@@ -1,0 +1,286 @@
+"""`chopar prohibited lint | add | verify | diff | export | replay | history`: for those who keep the lists."""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.output import Table
+from chopar.cli.session import Session
+from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
+from chopar.messages.demand import FetchMode
+from gateway.cli.in_force import files_in_force, today
+
+if TYPE_CHECKING:
+    from gateway.lint import Flaw
+    from gateway.list_version import ListVersion
+
+SHIPPED = Path(__file__).parents[1] / "lists"
+IN_FORCE, OURS = "in-force", "shipped"
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of lists (TOML).", metavar="DIR")]
+FolderOption = Annotated[Path, typer.Option("--lists", help="Folder of lists (TOML) to change.", metavar="DIR")]
+VersionArgument = Annotated[
+    str,
+    typer.Argument(help="A folder, a digest of a version on this machine, `in-force` or `shipped`.", metavar="LISTS"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the verbs of this module under the noun."""
+    app.command("lint")(lint_)
+    app.command("add")(add_)
+    app.command("verify")(verify_)
+    app.command("diff")(diff)
+    app.command("export")(export)
+    app.command("replay")(replay_)
+    app.command("history")(history)
+
+
+def lint_(context: typer.Context, folder: FolderArgument = SHIPPED) -> int:
+    """Look lists through for what is wrong; with an error they do not come into force."""
+    from gateway.bundle import list_files
+    from gateway.lint import Flaw, Level, errors, lint
+    from gateway.list_version import ListVersion
+
+    session = Session.of(context)
+    try:
+        flaws = lint(ListVersion.from_files(list_files(folder)), today())
+    except LawUnreadableError as error:
+        flaws = [Flaw(Level.ERROR, "unreadable", folder.name, str(error))]
+    rows = [_flaw_row(flaw) for flaw in flaws]
+    wrong = len(errors(flaws))
+    table = Table(("level", "flaw", "about", "what is wrong"), [tuple(row.values()) for row in rows])
+    words = f"{wrong} errors, {len(flaws) - wrong} warnings"
+    session.output.show(rows, *([table] if rows else []), words)
+    return ExitCode.NO if wrong else ExitCode.DONE
+
+
+def _flaw_row(flaw: "Flaw") -> dict[str, Any]:
+    return {"level": flaw.level.value, "code": flaw.code, "about": flaw.entry, "said": flaw.said}
+
+
+def add_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="[[entry]], [[ground]] and [[document]] tables.", metavar="FILE")],
+    lists: FolderOption,
+) -> int:
+    """Add entries, grounds or documents to a folder of lists, all of a file or nothing."""
+    from gateway.bundle import list_files
+    from gateway.keeping import add
+
+    session = Session.of(context)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read") from error
+    changed, names = add(list_files(lists), text)
+    flaws = _written(lists, changed)
+    session.output.show({"added": names, "flaws": flaws}, *[f"added: {name}" for name in names], *_told(flaws))
+    return ExitCode.DONE
+
+
+def verify_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Id of a ground, or of an entry.", metavar="ID")],
+    lists: FolderOption,
+    by: Annotated[str, typer.Option("--by", help="Who read the published text.", metavar="NAME")],
+    text_ref: Annotated[str, typer.Option("--text-ref", help="Where it is published.", metavar="REF")],
+    on: Annotated[str, typer.Option("--on", help="The day of reading; today if left out.", metavar="DATE")] = "",
+) -> int:
+    """Note that the published text of an act was read: in the mode `verified` this opens a ground."""
+    from gateway.bundle import list_files
+    from gateway.keeping import verify
+
+    session = Session.of(context)
+    try:
+        day = datetime.date.fromisoformat(on) if on else today()
+    except ValueError:
+        raise ConfigurationError("--on: a day as YYYY-MM-DD is due") from None
+    changed = verify(list_files(lists), name, by=by, text_ref=text_ref, on=day)
+    flaws = _written(lists, changed)
+    words = f"{name}: read as published by {by} on {day}; it holds when the lists are activated"
+    session.output.show(
+        {"verified": name, "by": by, "on": day, "text_ref": text_ref, "flaws": flaws}, words, *_told(flaws)
+    )
+    return ExitCode.DONE
+
+
+def _written(folder: Path, files: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Write changed files, each whole, and say what lint finds beyond warnings."""
+    import os
+
+    from gateway.lint import errors, lint
+    from gateway.list_version import ListVersion
+
+    for name, content in files.items():
+        path = folder / name
+        if path.read_bytes() != content:
+            temporary = path.with_name(f".{name}.new")
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    return [_flaw_row(flaw) for flaw in errors(lint(ListVersion.from_files(files), today()))]
+
+
+def _told(flaws: list[dict[str, Any]]) -> list[str]:
+    return [f"lint: {flaw['about']}: {flaw['code']}: {flaw['said']}" for flaw in flaws]
+
+
+def diff(context: typer.Context, before: VersionArgument, after: VersionArgument) -> int:
+    """Say in words what differs between two list versions; exit code 1 if something does."""
+    from gateway.compared_lists import differences
+
+    session = Session.of(context)
+    found = differences(_version(session, before), _version(session, after))
+    rows = [
+        {
+            "part": one.part,
+            "name": one.name,
+            "kind": one.kind,
+            "changes": {field: {"before": was, "after": now} for field, (was, now) in one.changes.items()},
+        }
+        for one in found
+    ]
+    session.output.show(rows, *[str(one) for one in found], f"{len(found)} differences")
+    return ExitCode.NO if found else ExitCode.DONE
+
+
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.", metavar="DIR")],
+    lists: Annotated[str, typer.Option("--of", help="Which lists: as of `diff`.", metavar="LISTS")] = IN_FORCE,
+) -> int:
+    """Write lists into a folder, to keep and change them there."""
+    from gateway.list_version import FILES
+
+    session = Session.of(context)
+    if folder.exists():
+        raise ConfigurationError(f"{folder} exists already, and nothing in it is overwritten")
+    files = {name: content for name, content in _files(session, lists).items() if name in FILES}
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    session.output.show({"folder": str(folder), "files": sorted(files)}, *sorted(files))
+    return ExitCode.DONE
+
+
+def _version(session: Session, name: str) -> "ListVersion":
+    from gateway.list_version import ListVersion
+
+    return ListVersion.from_files(_files(session, name))
+
+
+def _files(session: Session, name: str) -> dict[str, bytes]:
+    from gateway.bundle import list_files, load
+
+    if name == OURS:
+        return list_files(SHIPPED)
+    if name == IN_FORCE:
+        files, _ = session.run(lambda: files_in_force(session, session.bus()))
+        return files
+    if Path(name).is_dir():
+        return list_files(Path(name))
+    kept = session.home() / "gateway" / "lists"
+    digests = sorted(path.name for path in kept.glob(f"{name}*") if path.is_dir()) if name.isalnum() else []
+    if len(digests) != 1:
+        what = "several versions begin so" if digests else "no folder, and no version of that digest on this machine"
+        raise NotFoundError(f"{name}: {what}")
+    return load(digests[0], kept)
+
+
+def replay_(
+    context: typer.Context,
+    folder: FolderArgument,
+    since: Annotated[str, typer.Option("--since", help="Demands received from this day on.", metavar="DATE")] = "",
+    until: Annotated[str, typer.Option("--until", help="Up to this day, included.", metavar="DATE")] = "",
+    fetch_on: Annotated[
+        FetchMode, typer.Option("--fetch-on", help="Which access grounds would be opened.")
+    ] = FetchMode.VERIFIED,
+) -> int:
+    """Resolve recorded demands by other lists, and say whose outcomes would change; nothing is sent."""
+    from gateway.bundle import list_files
+    from gateway.changed_law import replay
+    from gateway.cli.recorded import recorded
+    from gateway.list_version import ListVersion
+
+    session = Session.of(context)
+    lists = ListVersion.from_files(list_files(folder))
+    first, last = _day("--since", since), _day("--until", until)
+    messages = session.run(lambda: recorded(session, first, last))
+    found = replay(messages, lists, fetch_on)
+    rows = [
+        {
+            "requester": change.requester,
+            "procedure": change.procedure,
+            "document_type": change.document_type,
+            "before": change.before,
+            "after": change.after,
+            "count": count,
+        }
+        for change, count in sorted(found.changes.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    data = {
+        "exchanges": found.exchanges,
+        "documents": found.documents,
+        "left_out": dict(found.left_out),
+        "changes": rows,
+    }
+    table = Table(
+        ("requester", "procedure", "document", "was", "would be", "count"),
+        [tuple(row.values()) for row in rows],
+        right=frozenset({"count"}),
+    )
+    left = sum(found.left_out.values())
+    words = f"{found.exchanges} demands resolved again, {left} left out, {sum(found.changes.values())} outcomes change"
+    session.output.show(data, *([table] if rows else []), words)
+    return ExitCode.NO if rows else ExitCode.DONE
+
+
+def _day(option: str, text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigurationError(f"{option}: a day as YYYY-MM-DD is due") from None
+
+
+def history(context: typer.Context) -> int:
+    """Say which lists held from when, in which mode, and who brought them into force."""
+    from chopar.avro import SchemaFiles
+    from gateway.activation import read_law
+
+    session = Session.of(context)
+    law = session.run(lambda: read_law(session.bus(), SchemaFiles.shipped()))
+    counted = law.counted()
+    now = datetime.datetime.now(datetime.UTC)
+    held = law.held_at(int(now.timestamp() * 1000))
+    rows = [
+        {
+            "holds_from": None if number == 0 else activation.message.effective_at,
+            "list_digest": activation.message.list_digest,
+            "fetch_mode": activation.message.fetch_mode.value,
+            "secret_version": activation.message.secret_version,
+            "rules_number": activation.message.rules_number,
+            "activated_by": activation.message.activated_by,
+            "activated_at": datetime.datetime.fromtimestamp(activation.taken_at_ms / 1000, datetime.UTC),
+            "holds_now": activation is held,
+        }
+        for number, activation in enumerate(counted)
+    ]
+    table = Table(
+        ("holds from", "lists", "fetch on", "by", "given at", "now"),
+        [
+            (
+                row["holds_from"] or "the beginning",
+                str(row["list_digest"])[:12],
+                row["fetch_mode"],
+                row["activated_by"],
+                row["activated_at"],
+                row["holds_now"],
+            )
+            for row in rows
+        ],
+    )
+    session.output.show(rows, *([table] if rows else ["nothing was activated yet"]))
+    return ExitCode.DONE if rows else ExitCode.NO
