@@ -20,6 +20,7 @@ from tests.load.accounting import machine
 from tests.load.drain import drain
 from tests.load.extras import agencies, missing_and_hit, partitions, without_each
 from tests.load.figures import ANSWER_FAULTS, answers, efficiency, exchange_figures, promises, spread
+from tests.load.index import with_index
 from tests.load.page import page
 from tests.load.rounds import messages_of_an_exchange, rounds
 from tests.load.running import ask, child, echo_sizes, mean_bytes, services, sizes_of
@@ -182,6 +183,10 @@ def main() -> int:
     name = f"{result['version']}-{began:%Y-%m-%d}"
     (options.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (options.out / f"{name}.html").write_text(page(result, promises(found)), "utf-8")
+    index = options.out / "README.md"
+    if index.is_file():
+        results = {path.stem: json.loads(path.read_text("utf-8")) for path in options.out.glob("*.json")}
+        index.write_text(with_index(index.read_text("utf-8"), results), "utf-8")
     say(f"load average at the start of each round: {measured['load_average']}, {os.cpu_count()} cores")
     told(found)
     return int(any(found["answers"][what] for what in ANSWER_FAULTS))

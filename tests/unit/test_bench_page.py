@@ -8,6 +8,7 @@ import pytest
 
 from tests.load.bench import figures_of
 from tests.load.figures import promises
+from tests.load.index import BEGIN, END, HEAD, with_index
 from tests.load.page import page
 from tests.load.plots import Bar, bars, lines, number, stacked
 from tests.unit.test_bench_figures import run
@@ -111,3 +112,16 @@ def test_lines_go_up_with_their_values() -> None:
     drawn = ElementTree.fromstring(lines({"n": [(0.0, 0.0), (5.0, 50.0), (10.0, 200.0)]}, "s", "demands"))
     heights = [float(circle.attrib["cy"]) for circle in drawn.iter("circle")]
     assert heights == sorted(heights, reverse=True)
+
+
+def test_the_index_has_the_newest_first_and_leaves_the_rest_of_the_page() -> None:
+    older, newer = result(), {**result(), "measured_at": "2026-12-01T05:00:00+00:00"}
+    results = {"0.1.0-2026-11-26": older, "0.2.0-2026-12-01": newer, "2026-11-25": {"figures": {}}}
+    text = with_index(f"# Before\n\n{BEGIN}\nold\n{END}\n\nafter\n", results)
+    assert text.startswith("# Before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| [")]
+    assert [line[3:8] for line in rows] == ["0.2.0", "0.1.0"]
+    assert {line.count(" | ") for line in rows} == {len(HEAD) - 1}
+    assert with_index(text, results) == text
