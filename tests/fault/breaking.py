@@ -40,6 +40,9 @@ _REBALANCED_SECONDS = 6.5
 """A dead member of a group is missed after 6 s: only then does its work go to others, or back to it."""
 
 _KILL_MEANWHILE_SECONDS = 4.0
+_NOTICES_SECONDS = 20.0
+"""How long a broker may take to notice that its disk is full: until it next writes."""
+
 _DELAY_SECONDS = 0.4
 _GRACE_SECONDS = 1.0
 """An acknowledgement may be on its way when the second broker dies."""
@@ -134,6 +137,7 @@ class Breaker:
             Kind.DELAY: self._break_proxy,
             Kind.DROP_TO_BROKER: self._break_proxy,
             Kind.DROP_TO_CLIENT: self._break_proxy,
+            Kind.FULL_DISK: self._full_disk,
             Kind.TWO_BROKERS_DEAD: self._two_dead,
         }
 
@@ -185,6 +189,16 @@ class Breaker:
         await asyncio.sleep(away)
         self._starting.append(asyncio.create_task(broker.start()))
         return f"{broker.name}, started again after {away:.1f} s"
+
+    async def _full_disk(self, step: Step) -> str:
+        broker = self._broker(step)
+        self._begin(step.kind)
+        broker.fill_disk()
+        ended = await broker.ended(_NOTICES_SECONDS)
+        if not ended:
+            await broker.kill()
+        self._starting.append(asyncio.create_task(broker.start()))
+        return f"{broker.name} {'ended by itself' if ended else 'WENT ON, and was killed'}"
 
     async def _pause_worker(self, step: Step) -> str:
         worker = self._draw.choice(self._fleet.of(step.target))

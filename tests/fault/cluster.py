@@ -7,6 +7,7 @@ other directly: what the proxies break is the way between clients and a broker. 
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Sequence
@@ -102,6 +103,20 @@ class Broker:
                     await self._process.wait()
             except TimeoutError:
                 await self.kill()
+
+    def fill_disk(self) -> None:
+        """Have every write to a file fail from now on, as on a full disk (Linux); a new process has room again."""
+        if self._process is not None and self._process.returncode is None:
+            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0, hard))
+
+    async def ended(self, within_seconds: float) -> bool:
+        """Wait until it has ended by itself; whether it did."""
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_seconds):
+                    await self._process.wait()
+        return not self.runs
 
     def send(self, number: signal.Signals) -> None:
         """Signal it, if it runs."""

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     DELAY = "delay"
     DROP_TO_BROKER = "drop_to_broker"
     DROP_TO_CLIENT = "drop_to_client"
+    FULL_DISK = "full_disk"
+    """A broker can write no more; it ends, and is started again with room."""
     TWO_BROKERS_DEAD = "two_brokers_dead"
 
 
@@ -62,7 +64,13 @@ class Step:
         return f"{self.kind} {self.target}".rstrip() + also + (", comes back on an empty disk" if self.forgets else "")
 
 
-NEED_ALL_COPIES = (Kind.KILL_BROKER, Kind.PAUSE_BROKER, Kind.ROLLING_RESTART, Kind.TWO_BROKERS_DEAD)
+NEED_ALL_COPIES = (
+    Kind.KILL_BROKER,
+    Kind.PAUSE_BROKER,
+    Kind.ROLLING_RESTART,
+    Kind.FULL_DISK,
+    Kind.TWO_BROKERS_DEAD,
+)
 """They begin when every partition has all its copies."""
 
 CHANGE_MEMBERS = (Kind.KILL_WORKER, Kind.KILL_INSTANCES, Kind.ADD_INSTANCES, Kind.REMOVE_INSTANCES)
@@ -72,6 +80,7 @@ WORKERS = ("gateway", "tax", "gateway", "tax", "requester", "gateway", "tax", "s
 PAUSED = ("gateway", "tax", "requester", "gateway", "tax")
 _SECONDS = {
     Kind.KILL_BROKER: 12.0,
+    Kind.FULL_DISK: 14.0,
     Kind.PAUSE_WORKER: PAUSE_SECONDS + 5,
     Kind.PAUSE_BROKER: PAUSE_SECONDS + 8,
     Kind.ROLLING_RESTART: 36.0,
@@ -114,6 +123,7 @@ def schedule(seed: int, minutes: float = FULL_MINUTES) -> list[Step]:
     add(1, Kind.ROLLING_RESTART)
     for kind in (Kind.CUT, Kind.DELAY, Kind.DROP_TO_BROKER, Kind.DROP_TO_CLIENT):
         add(1, kind, ())
+    add(1, Kind.FULL_DISK, ())
     add(1, Kind.TWO_BROKERS_DEAD)
     for some in steps.values():
         draw.shuffle(some)

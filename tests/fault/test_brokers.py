@@ -117,3 +117,32 @@ async def test_bad_input_55_two_dead_brokers_acknowledge_nothing_falsely_and_it_
             assert kept.acknowledged <= set(await kept.read())
     finally:
         await producer.stop()
+
+
+async def test_bad_input_56_a_full_disk_refuses_what_it_cannot_keep_and_what_was_there_stays_readable(
+    kept: Kept,
+) -> None:
+    producer = kept.bus.producer("feeder")
+    await producer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            first, second, _ = kept.cluster.brokers
+            first.fill_disk()
+            before = len(kept.acknowledged)
+            while len(kept.acknowledged) < before + 5 * PARTITIONS:  # the others have room
+                await kept.send(producer)
+            assert kept.acknowledged <= set(await kept.read())
+            assert await first.ended(DEADLINE_SECONDS)  # a broker that cannot write says so and goes
+            second.fill_disk()
+            while not any(isinstance(error, DeliveryError) for error in await kept.send(producer)):
+                pass
+            assert await second.ended(DEADLINE_SECONDS)
+            acknowledged = set(kept.acknowledged)
+            assert len(await kept.send(producer)) == PARTITIONS
+            assert kept.acknowledged == acknowledged
+            await asyncio.gather(first.start(), second.start())  # somebody has made room
+            while len(kept.acknowledged) < len(acknowledged) + PARTITIONS:
+                await kept.send(producer)
+            assert kept.acknowledged <= set(await kept.read())
+    finally:
+        await producer.stop()
