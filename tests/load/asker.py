@@ -59,7 +59,7 @@ class Open:
 class Asker:
     """Asks, reads and keeps count."""
 
-    def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry, who: str = "all") -> None:
+    def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry, who: str = "all", shapes: int = 0) -> None:
         files = SchemaFiles.shipped()
         self.bus = bus
         self.encoder = Encoder(files, registry)
@@ -78,6 +78,7 @@ class Asker:
             for person, said in expectations().items()
             if who == "all" or (who == said) == (who == MISSING)
         ]
+        self.shapes = shapes
         self.stopped = False
 
     @property
@@ -89,8 +90,11 @@ class Asker:
         records: list[Outgoing] = []
         for due_at in due:
             person, expected = self.subjects[self.sent % len(self.subjects)]
+            # Of no meaning to any list, but demands that differ in it are not alike for the gateway.
+            circumstances = {f"load-{self.sent % self.shapes}": True} if self.shapes else {}
             self.sent += 1
             demand = self.requester.compose(
+                circumstances=circumstances,
                 procedure=PROCEDURE,
                 subject=Subject(kind="person", id=person),
                 documents=[DemandedDocument(type=DOCUMENT)],
@@ -187,7 +191,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """One run: warm up, window, wait for what is open, compare the sets."""
     registry = HttpSchemaRegistry(options.registry)
     bus = KafkaBus(options.bootstrap)
-    asker = Asker(bus, registry, options.who)
+    asker = Asker(bus, registry, options.who, options.shapes)
     await asker.encoder.prepare(Demand)
     await asker.producer.start()
     ends = bus.reader(dict.fromkeys(PLACES))
@@ -211,6 +215,7 @@ if __name__ == "__main__":
     told = arguments()
     told.add_argument("--registry", required=True)
     told.add_argument("--who", choices=("all", "hit", MISSING), default="all", help="about whom is asked")
+    told.add_argument("--shapes", type=int, default=0, help="so many kinds of demands that are not alike")
     told.add_argument("--records", action=argparse.BooleanOptionalAction, default=True, help="compare access records")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.stdout.write(json.dumps(runner.run(measure(told.parse_args()))) + "\n")

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.load.accounting import machine
 from tests.load.drain import drain
-from tests.load.extras import agencies, missing_and_hit, partitions, without_each
+from tests.load.extras import agencies, missing_and_hit, partitions, shapes, without_each
 from tests.load.figures import ANSWER_FAULTS, answers, efficiency, exchange_figures, promises, spread
 from tests.load.index import with_index
 from tests.load.page import page
@@ -28,7 +28,7 @@ from tests.load.stack import CHECKOUT, Stack, stack
 
 OUT = CHECKOUT / "docs" / "benchmarks"
 FEW, MANY = 20_000, 1_000_000
-SECTIONS = ("no_record", "without", "partitions", "agencies")
+SECTIONS = ("no_record", "shapes", "without", "partitions", "agencies")
 
 
 def say(words: str) -> None:
@@ -49,6 +49,8 @@ def measure(here: Stack, options: argparse.Namespace) -> dict[str, Any]:
     found["idle_mib"] = child(here, "idle", "--bootstrap", here.bootstrap, *submitted(here))["memory_mib"]
     if "no_record" in options.sections:
         found["no_record"] = missing_and_hit(here, options, kept)
+    if "shapes" in options.sections:
+        found["shapes"] = shapes(here, options, kept)
     if "without" in options.sections:
         found["without"] = without_each(here, options, kept)
     found["drain"] = {}

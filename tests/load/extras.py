@@ -15,6 +15,7 @@ from tests.load.variant import FEATURES, silent_agencies
 
 PARTITIONS = (1, 6, 24)
 AGENCIES = (5, 50, 500)
+SHAPES = (1, 200, 1_000_000)
 Say = Callable[[str], None]
 Run = Mapping[str, Any]
 
@@ -51,6 +52,17 @@ def missing_and_hit(here: Stack, options: argparse.Namespace, kept: list[Run]) -
     medians = {who: spread([run["latency_ms"]["p50"] for run in found])["median"] for who, found in slow.items()}
     result["latency_ratio_at_100_a_second"] = ratio(medians[MISSING], medians["hit"], 3)
     return result
+
+
+def shapes(here: Stack, options: argparse.Namespace, kept: list[Run]) -> dict[str, Any]:
+    """Demands that are alike, of some hundred kinds, each of its own kind: what the gateway's memory is worth."""
+    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in SHAPES}
+    with services(here):
+        for _ in range(options.rounds):
+            for count, found in runs.items():
+                found.append(ask(here, warm=2, seconds=options.seconds, options=["--shapes", str(count)]))
+    kept += [run for found in runs.values() for run in found]
+    return {str(count): summary(found) for count, found in runs.items()}
 
 
 def without_each(here: Stack, options: argparse.Namespace, kept: list[Run]) -> dict[str, Any]:

@@ -145,7 +145,12 @@ def others(figures: Mapping[str, Any]) -> list[str]:
             "<h2>Without a safety feature</h2><p>CPU of an exchange with one taken out (ms).</p>",
             stacked(rows, "ms"),
         ]
-    for key, title in (("partitions", "Partitions of every topic"), ("agencies", "Agencies subscribed to")):
+    scales = {
+        "shapes": "Kinds of demands that are not alike",
+        "partitions": "Partitions of every topic",
+        "agencies": "Agencies subscribed to",
+    }
+    for key, title in scales.items():
         kinds: Mapping[str, Any] | None = figures.get(key)
         if kinds:
             rates = [Bar(name, *_three(kind["exchanges_per_second"])) for name, kind in kinds.items()]

@@ -39,6 +39,7 @@ def result() -> dict[str, Any]:
         "table": {"bytes_per_id": 74.0},
         "without": {"nothing": summary, "dedupe": summary},
         "partitions": scaled,
+        "shapes": scaled,
         "agencies": scaled,
         "no_record": {"cpu_ratio_tax": 0.97},
     }
@@ -70,12 +71,12 @@ def test_the_page_needs_nothing_else_and_says_every_promise() -> None:
     assert "20,000" in text
     for picture in re.findall(r"<svg.*?</svg>", text):
         ElementTree.fromstring(picture)
-    assert len(re.findall(r"<svg", text)) == 7
+    assert len(re.findall(r"<svg", text)) == 8
 
 
 def test_a_page_of_a_short_run_has_what_was_measured() -> None:
     made = result()
-    for name in ("without", "partitions", "agencies", "no_record"):
+    for name in ("without", "partitions", "shapes", "agencies", "no_record"):
         del made["figures"][name]
     made["figures"] |= {"drain": {}, "latency": {}}
     assert len(re.findall(r"<svg", page(made, promises(made["figures"])))) == 2
