@@ -21,10 +21,15 @@ UTILITIES = (
     "waste-collection",
     "water-uzsuvtaminot",
 )
+CIVIL_STATUS = (
+    "birth-act", "death-act", "divorce-act", "family-composition", "kinship", "lone-parent-status", "marital-status",
+    "marriage-act", "name-change-act", "paternity-act",
+)  # fmt: skip
 CONNECTED_TODAY = {
     ("tax-committee", "tax-debt"),
     ("social-protection-agency", "social-register-category"),
     *((company, "utility-debt") for company in UTILITIES),
+    *(("justice-fhdyo", evidence_type) for evidence_type in CIVIL_STATUS),
 }
 ALL_CONNECTED = {
     (row["holder_agency"], LAW.evidence[row["id"]]["evidence_type"])

@@ -62,6 +62,19 @@ def test_library_and_gateway_name_no_document_agency_or_act(package: str) -> Non
 def test_a_service_names_only_its_own_agency_and_evidence_types() -> None:
     own = {
         "benefits": {"social-protection-agency", "social-register-category"},
+        "registry_office": {
+            "justice-fhdyo",
+            "birth-act",
+            "death-act",
+            "divorce-act",
+            "family-composition",
+            "kinship",
+            "lone-parent-status",
+            "marital-status",
+            "marriage-act",
+            "name-change-act",
+            "paternity-act",
+        },
         "tax": {"tax-committee", "tax-debt"},
         "utilities": {
             "electricity-het",

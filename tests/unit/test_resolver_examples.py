@@ -181,7 +181,7 @@ def school(requester: str, **also: object) -> dict[str, str]:
 def test_school_admission_asks_the_school_and_its_ministry_under_different_rows() -> None:
     assert school("general-school") == {
         "identity-document-copy": "gap / holder_not_connected",
-        "birth-certificate-copy": "gap / holder_not_connected",
+        "birth-certificate-copy": "fetch / ground",
         "photo": "not_needed / abolished",
     }
     # The ministry is no general school: for it the photograph is fetched, and no row speaks of the birth certificate,
