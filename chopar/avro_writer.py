@@ -106,8 +106,8 @@ def make_writer(
     Args:
         schema: of a record, as fastavro parsed it.
         prefix: put before every body.
-        same: values that are the same in all messages, by the dotted names of their fields; a message needs no such
-            attributes.
+        same: values that are the same in all messages, by the dotted names of their fields (of a field of the records
+            in a list too); a message needs no such attributes.
         encoded: dotted names of fields whose attributes are bytes as Avro writes them.
         flat: dotted names of records that are there in every message; their fields are attributes of its own.
 
@@ -192,7 +192,7 @@ class _Maker:
             self._known[schema["name"]] = schema
             return self._record(schema, value, path)
         if kind in ("array", "map"):
-            return [self._items(schema, value)]
+            return [self._items(schema, value, path)]
         raise UnsupportedError
 
     def _name(self) -> str:
@@ -254,11 +254,11 @@ class _Maker:
         inner = [self.constant(_PRESENT), *self.value(branches[1], held, path)]
         return [f"({self.constant(_NULL)} if ({held} := {value}) is None else {self.joined(inner)})"]
 
-    def _items(self, schema: Mapping[str, Any], value: str) -> str:
+    def _items(self, schema: Mapping[str, Any], value: str, path: str) -> str:
         """An array or map: a function for its items, called for each."""
         held, function = self._name(), f"f{next(self._number)}"
         if schema["type"] == "array":
-            parts, items = self.value(schema["items"], "m", "?"), held
+            parts, items = self.value(schema["items"], "m", path), held
         else:
             key, item = self._name(), self._name()
             parts = [*self.value("string", key, "?"), *self.value(schema["values"], item, "?")]

@@ -15,6 +15,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -26,8 +27,8 @@ from chopar.bus.consume import Outputs
 from chopar.bus.port import Record, TopicPartition
 from chopar.envelope import Origin, outgoing
 from chopar.errors import ConfigurationError, WrongRecordError
-from chopar.identifiers import AgencyId, DataSubject, SubjectKind, agency_id, data_subject, derived_uuid
-from chopar.messages.entitlement import cut
+from chopar.evidence_body import EvidenceBodies
+from chopar.identifiers import AgencyId, DataSubject, SubjectKind, agency_id, data_subject, derived_text
 from chopar.messages.evidence import (
     Evidence,
     EvidenceProvided,
@@ -35,7 +36,7 @@ from chopar.messages.evidence import (
     EvidenceUnavailable,
     UnavailableCode,
 )
-from chopar.messages.exchange import AccessEntry, ExchangeRecorded
+from chopar.messages.exchange import ExchangeRecorded, told, told_code
 from chopar.schema_registry import Decoder, Encoder
 from chopar.topics import EVIDENCE_PROVIDED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
 
@@ -43,6 +44,9 @@ _BLOCK = 512
 _SMALLEST = 1024
 """Every answer is padded to a multiple of 512 bytes, and to two blocks at least: a hit and a `no_record` of an ordinary
 register are then of one size."""
+
+_MOST_ALIKE = 1024  # evidence types times the grounds of the list, or the reasons of a batch
+_ID_LENGTH = zigzag(36)
 
 _log = structlog.get_logger()
 
@@ -89,13 +93,17 @@ _CODES: dict[type, UnavailableCode] = {
 }
 
 
+_KINDS = {kind.value: kind for kind in SubjectKind}
+
+
 def subject_of(request: EvidenceRequested) -> DataSubject:
     """Whom the evidence is about, as an identifier.
 
     Raises:
         IdentifierError: the gateway lets none through that is not one.
     """
-    return data_subject(SubjectKind(request.subject.kind), request.subject.id)
+    subject = request.subject
+    return data_subject(_KINDS[subject.kind], subject.id)
 
 
 class Provider:
@@ -130,6 +138,10 @@ class Provider:
     def evidence_types(self) -> tuple[str, ...]:
         """What it answers, sorted."""
         return tuple(sorted(self._functions))
+
+    def knows(self, evidence_type: str) -> bool:
+        """Whether it answers an evidence type."""
+        return evidence_type in self._functions
 
     @property
     def topic(self) -> str:
@@ -192,6 +204,10 @@ class ProviderHandler:
         self._clock = clock
         self._source = f"/agencies/{provider.agency}"
         self._counter = _counter(metrics)
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self._bodies = EvidenceBodies(encoder)
+        self._alike: dict[tuple[Any, ...], _SaidAlike] = {}
+        self._reasons: dict[tuple[Unavailable, datetime], bytes] = {}
 
     independent = True
     """An answer depends on its request and the register alone: those of one demand are answered beside each other."""
@@ -212,94 +228,174 @@ class ProviderHandler:
             RecordError: it is no request to this agency that can be read.
             UnavailableError: the register or the schema registry does not answer; it is read again.
         """
-        request = await self._decoder.message(record.value or b"", EvidenceRequested)
+        value = record.value or b""
+        request = self._decoder.message_now(value, EvidenceRequested)
+        if request is None:
+            request = await self._decoder.message(value, EvidenceRequested)
         if request.provider != self._provider.agency:
             raise WrongRecordError("a request to another provider")
-        known = request.evidence_type in self._provider.evidence_types
-        evidence_type = request.evidence_type if known else "unknown"  # no sender's text in labels and logs
         # Nothing is read or released after expiry; the asker knows by the same time that it is undelivered. Reading may
         # take its time, so the clock is asked before and after it.
         if self._clock() < request.expires_at:
             answer = await self._provider.answer(request, self._register)
             if self._clock() < request.expires_at:
-                self._counter.labels(self._provider.agency, evidence_type, "answered").inc()
-                return self._outputs(record, request, answer)
-        self._counter.labels(self._provider.agency, evidence_type, "expired").inc()
+                outputs = self._outputs(record, request, answer)
+                self._count(request, "answered")
+                return outputs
+        evidence_type = self._count(request, "expired")
         _log.warning("evidence.expired", evidence_type=evidence_type)
         return Outputs()
 
+    def _count(self, request: EvidenceRequested, outcome: str) -> str:
+        """Count a request; gives its evidence type, as labels and logs may have it: no sender's own text."""
+        named = request.evidence_type
+        evidence_type = named if self._provider.knows(named) else "unknown"
+        counter = self._counters.get((evidence_type, outcome))
+        if counter is None:
+            counter = self._counter.labels(self._provider.agency, evidence_type, outcome)
+            self._counters[evidence_type, outcome] = counter
+        counter.inc()
+        return evidence_type
+
     def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:
-        final = not isinstance(answer, Deferred)
-        body = self._encoder.encode(self._body(request, answer))
-        nonce = hmac.digest(self._secret, request.request_id, "sha256")
+        request_id = request.request_id
+        said = self._said_alike(request, not isinstance(answer, Deferred))
+        body = self._body(request, answer)
+        nonce = hmac.digest(self._secret, request_id, "sha256")
         digest = hashlib.sha256(nonce + body).digest()
-        request_hash = hashlib.sha256(request.request_id).digest()
-        entry = AccessEntry(
+        request_hash = hashlib.sha256(request_id).digest()
+        origin = Origin(
+            self._source,
+            int(request.as_of.timestamp() * 1000),
+            request.demand_id,
+            (record.header("ce_id") or b"").decode("ascii", "replace") or None,
+            record.header("traceparent"),
+        )
+        own = _Own(
+            demand_id=_ID_LENGTH + origin.key,
+            request_id=request_id,
             request_hash=request_hash,
-            provider=self._provider.agency,
-            evidence_type=request.evidence_type,
-            procedure=request.procedure,
-            case_id=request.case_id,
-            official=request.official,
-            access_ground=request.access_ground,
-            fields=tuple(sorted(request.fields)),
-            final=final,
+            case_id=told(request.case_id),
+            official=told(request.official),
             answer_digest=digest,
-        )
-        recorded = ExchangeRecorded(
-            demand_id=request.demand_id, recorded_by=self._provider.agency, requester=request.requester, access=entry
-        )
-        provided = EvidenceProvided(
-            request_id=request.request_id,
-            demand_id=request.demand_id,
-            provider=self._provider.agency,
-            requester=request.requester,
-            evidence_type=request.evidence_type,
-            final=final,
             nonce=nonce,
             body=body,
         )
-        messages = (
-            (EXCHANGE_RECORDED.of(), recorded, self._encoder.encode(recorded)),
-            (EVIDENCE_PROVIDED.of(agency_id(request.requester)), provided, self._padded(provided)),
-        )
-        origin = Origin(
-            source=self._source,
-            time_ms=int(request.as_of.timestamp() * 1000),
-            correlation_id=request.demand_id,
-            causation=(record.header("ce_id") or b"").decode("ascii", "replace") or None,
-            trace=record.header("traceparent"),
-        )
+        recorded = self._encoder.bounded(said.recorded(own), ExchangeRecorded.__name__)
+        provided = self._encoder.bounded(said.provided(own), EvidenceProvided.__name__)
+        partition = record.partition
         before, after = (
-            outgoing(
-                topic,
-                record.partition,
-                value,
-                derived_uuid(request_hash, digest, message.RECORD),
-                message.RECORD,
-                origin,
+            outgoing(topic, partition, value, derived_text(request_hash, digest, name), name, origin)
+            for topic, value, name in (
+                (said.recorded_topic, recorded, ExchangeRecorded.RECORD),
+                (said.provided_topic, padded(provided), EvidenceProvided.RECORD),
             )
-            for topic, message, value in messages
         )
         return Outputs(before=(before,), after=(after,))
 
-    def _body(self, request: EvidenceRequested, answer: Answer) -> Evidence | EvidenceUnavailable:
-        if isinstance(answer, Evidence):
-            datum = cut(answer.to_avro(), request.fields)
-            return type(answer).model_validate({**datum, "as_of": request.as_of})
-        return EvidenceUnavailable(
-            code=_CODES[type(answer)],
-            register_coverage=answer.coverage if isinstance(answer, NoRecord) else None,
-            promised_at=answer.promised_at if isinstance(answer, Deferred) else None,
-            source_register=self._provider.register,
-            as_of=request.as_of,
+    def _said_alike(self, request: EvidenceRequested, final: bool) -> "_SaidAlike":
+        """What this answer has in common with others: all that follows from who asks, for what, and by which ground."""
+        key = (
+            request.requester,
+            request.evidence_type,
+            request.procedure,
+            request.access_ground,
+            request.fields,
+            final,
         )
+        said = self._alike.get(key)
+        if said is None:
+            if len(self._alike) >= _MOST_ALIKE:
+                self._alike.clear()
+            said = self._alike[key] = _SaidAlike(self._encoder, self._provider.agency, request, final)
+        return said
 
-    def _padded(self, provided: EvidenceProvided) -> bytes:
-        # `padding` is the last field of the record (a test holds it there), so it is put on without encoding again.
-        bare = self._encoder.encode(provided)[:-1]  # without the one byte of an empty padding's length
-        zeros = padding_length(len(bare))
-        return b"%b%b%b" % (bare, zigzag(zeros), bytes(zeros))
+    def _body(self, request: EvidenceRequested, answer: Answer) -> bytes:
+        if isinstance(answer, Evidence):
+            return self._bodies.value(answer, request.fields, request.as_of)
+        key = (answer, request.as_of)
+        body = self._reasons.get(key)
+        if body is None:
+            if len(self._reasons) >= _MOST_ALIKE:
+                self._reasons.clear()
+            body = self._reasons[key] = self._encoder.encode(
+                EvidenceUnavailable(
+                    code=_CODES[type(answer)],
+                    register_coverage=answer.coverage if isinstance(answer, NoRecord) else None,
+                    promised_at=answer.promised_at if isinstance(answer, Deferred) else None,
+                    source_register=self._provider.register,
+                    as_of=request.as_of,
+                )
+            )
+        return body
+
+
+class _SaidAlike:
+    """Encoders of an answer's two messages in which everything that many answers have in common is encoded already."""
+
+    def __init__(self, encoder: Encoder, agency: AgencyId, request: EvidenceRequested, final: bool) -> None:
+        self.recorded_topic = EXCHANGE_RECORDED.of()
+        self.provided_topic = EVIDENCE_PROVIDED.of(agency_id(request.requester))
+        recorded = encoder.writer(
+            ExchangeRecorded,
+            same={
+                "recorded_by": agency,
+                "requester": request.requester,
+                "resolution": None,
+                "access.provider": agency,
+                "access.evidence_type": request.evidence_type,
+                "access.procedure": told_code(request.procedure),
+                "access.access_ground": request.access_ground,
+                "access.fields": tuple(sorted(request.fields)),
+                "access.final": final,
+            },
+            encoded=("demand_id",),
+            flat=("access",),
+        )
+        provided = encoder.writer(
+            EvidenceProvided,
+            same={
+                "provider": agency,
+                "requester": request.requester,
+                "evidence_type": request.evidence_type,
+                "final": final,
+                "supersedes": None,
+                "padding": b"",
+            },
+            encoded=("demand_id",),
+        )
+        if recorded is None or provided is None:
+            raise ConfigurationError("the records of an exchange have types that no encoder is made for")
+        self.recorded, self.provided = recorded, provided
+
+
+@dataclass(slots=True)
+class _Own:
+    """What an answer has in common with no other."""
+
+    demand_id: bytes
+    request_id: bytes
+    request_hash: bytes
+    case_id: str
+    official: str
+    answer_digest: bytes
+    nonce: bytes
+    body: bytes
+
+
+def padded(value: bytes) -> bytes:
+    """An EvidenceProvided without padding, padded.
+
+    `padding` is the last field of the record (a test holds it there), so it is put on without encoding again.
+    """
+    bare = len(value) - 1  # without the one byte of an empty padding's length
+    return value[:bare] + _padding(bare)
+
+
+@lru_cache(maxsize=_BLOCK)
+def _padding(size_bytes: int) -> bytes:
+    zeros = padding_length(size_bytes)
+    return zigzag(zeros) + bytes(zeros)
 
 
 def padding_length(size_bytes: int) -> int:

@@ -9,13 +9,14 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
 from chopar.avro import (
+    MAX_VALUE_BYTES,
     ParsedSchema,
     SchemaFiles,
     decode_body,
@@ -26,10 +27,12 @@ from chopar.avro import (
     schema_name,
     unframe,
 )
+from chopar.avro_writer import Writer, make_writer
 from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
     SchemaRegistryUnavailableError,
+    TooLargeError,
     UndecodableError,
     UnknownSchemaError,
 )
@@ -268,9 +271,56 @@ class Encoder:
             ConfigurationError: its record was not prepared.
             TooLargeError: see `chopar.avro.encode_body`.
         """
-        if message.RECORD not in self._ids:
-            raise ConfigurationError(f"{message.RECORD}: its schema id was not looked up before writing")
-        return frame(self._ids[message.RECORD], encode_body(self._files.parsed(message.RECORD), message))
+        record = message.RECORD
+        return frame(self._id(record), encode_body(self._files.parsed(record), message))
+
+    def schema(self, record: type[Message]) -> ParsedSchema:
+        """The schema that a record is written with.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return self._files.parsed(record.RECORD)
+
+    def writer(
+        self,
+        record: type[Message],
+        *,
+        same: Mapping[str, Any],
+        encoded: Collection[str] = (),
+        flat: Collection[str] = (),
+    ) -> Writer | None:
+        """An encoder of framed values in which much is the same; what it is given need not be a message.
+
+        Args:
+            record: that was prepared.
+            same: see `chopar.avro_writer.make_writer`, like the others and what it gives.
+            encoded: the same.
+            flat: the same.
+
+        Raises:
+            ConfigurationError: the record was not prepared.
+            Exception: whatever comes, if what is the same does not fit the schema.
+        """
+        prefix = frame(self._id(record.RECORD), b"")
+        return make_writer(self.schema(record), prefix=prefix, same=same, encoded=encoded, flat=flat)
+
+    @staticmethod
+    def bounded(value: bytes, name: str) -> bytes:
+        """A framed value that such an encoder gave.
+
+        Raises:
+            TooLargeError: more than `MAX_VALUE_BYTES`.
+        """
+        if len(value) > MAX_VALUE_BYTES:
+            raise TooLargeError(f"{name} of {len(value)} bytes; {MAX_VALUE_BYTES} at most")
+        return value
+
+    def _id(self, record: str) -> int:
+        try:
+            return self._ids[record]
+        except KeyError:
+            raise ConfigurationError(f"{record}: its schema id was not looked up before writing") from None
 
 
 class Decoder:
@@ -302,3 +352,9 @@ class Decoder:
         """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
         writer, body = await self._writer(value)
         return decode_message(body, writer, self._files.parsed(model.RECORD), model)
+
+    def message_now(self, value: bytes, model: type[_M]) -> _M | None:
+        """As `message`; None if the registry has to be asked first."""
+        schema_id, body = unframe(value)
+        writer = self._writers.get(schema_id)
+        return None if writer is None else decode_message(body, writer, self._files.parsed(model.RECORD), model)

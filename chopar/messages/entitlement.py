@@ -13,18 +13,18 @@ from typing import Any
 ALWAYS = frozenset({"source_register", "register_coverage", "linked_by", "as_of", "fields_given"})
 
 
-def _tree(fields: Iterable[str]) -> dict[str, set[str]]:
+def tree(fields: Iterable[str]) -> dict[str, set[str]]:
     """Top-level name to the names below it; empty: all of it."""
-    tree: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     whole: set[str] = set()
     for field in fields:
         name, dot, below = field.partition(".")
-        tree.setdefault(name, set())
+        found.setdefault(name, set())
         if dot:
-            tree[name].add(below)
+            found[name].add(below)
         else:
             whole.add(name)
-    return {name: set() if name in whole else below for name, below in tree.items()}
+    return {name: set() if name in whole else below for name, below in found.items()}
 
 
 def _records(value: Any) -> list[Mapping[str, Any]] | None:
@@ -47,13 +47,13 @@ def cut(datum: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     `fields_given` of the copy names what was let through, sorted.
     """
     names = sorted(set(fields))
-    tree = _tree(names)
+    allowed = tree(names)
     kept: dict[str, Any] = {}
     for name, value in datum.items():
         if name in ALWAYS:
             kept[name] = value
-        elif name in tree:
-            kept[name] = _cut_below(value, tree[name]) if tree[name] else value
+        elif name in allowed:
+            kept[name] = _cut_below(value, allowed[name]) if allowed[name] else value
         else:
             kept[name] = None
     kept["fields_given"] = names
@@ -75,13 +75,13 @@ def _beyond_below(value: Any, allowed: set[str], prefix: str) -> set[str]:
 def beyond(datum: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
     """The names of fields that a datum holds although they were not let through; sorted, empty if all is well."""
     names = set(fields)
-    tree = _tree(names)
+    allowed = tree(names)
     found: set[str] = set(datum.get("fields_given") or ()) - names
     for name, value in datum.items():
         if name in ALWAYS or value is None:
             continue
-        if name not in tree:
+        if name not in allowed:
             found.add(name)
-        elif tree[name]:
-            found |= _beyond_below(value, tree[name], name)
+        elif allowed[name]:
+            found |= _beyond_below(value, allowed[name], name)
     return sorted(found)

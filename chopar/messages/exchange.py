@@ -15,12 +15,24 @@ from chopar.messages.record import Message, Part, Timestamp
 
 # ASCII digits: what other digits there are changes with Python's Unicode data, and a record must not.
 _PINFL = re.compile(r"(?<!\d)\d{14}(?!\d)", re.ASCII)
+_SHORTEST_PINFL, _SHORTEST_STIR = 14, 9  # of a text in which there can be one
 _PINFL_OR_STIR = re.compile(r"(?<!\d)(?:\d{14}|\d{9})(?!\d)", re.ASCII)
 
-Told: TypeAlias = Annotated[str, AfterValidator(lambda text: _PINFL.sub("…", text))]
+
+def told(text: str) -> str:
+    """An asker's own words, as a record keeps them: without the number of a person, should one have slipped in."""
+    return text if len(text) < _SHORTEST_PINFL else _PINFL.sub("…", text)
+
+
+def told_code(text: str) -> str:
+    """What should be a code of a list, as a record keeps it: without the number of a person or business."""
+    return text if len(text) < _SHORTEST_STIR else _PINFL_OR_STIR.sub("…", text)
+
+
+Told: TypeAlias = Annotated[str, AfterValidator(told)]
 """An asker's own words. Nine digits stay: a case may well have such a number, and a STIR is public."""
 
-ToldCode: TypeAlias = Annotated[str, AfterValidator(lambda text: _PINFL_OR_STIR.sub("…", text))]
+ToldCode: TypeAlias = Annotated[str, AfterValidator(told_code)]
 """What should be a code of a list, and was taken from the asker before any list was asked."""
 
 
