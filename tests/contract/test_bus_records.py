@@ -235,3 +235,17 @@ async def test_a_transaction_with_a_record_too_large_writes_nothing(bench: Bench
     place = TopicPartition(topic, 0)
     reader = await bench.reader({place: None}, read_committed=True)
     assert [record.value for record in await fetched(reader, count(1))] == [b"b"]
+
+
+async def test_a_partition_with_much_to_read_keeps_the_others_waiting_for_one_fetch_at_most(bench: Bench) -> None:
+    topic = await bench.topic(2)
+    await bench.send(topic, 0, *[b"%d" % number for number in range(60)])
+    await bench.send(topic, 1, b"other")
+    reader = await bench.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
+    batches: list[list[int]] = []
+    while sum(map(len, batches)) < 61:
+        got = await reader.fetch(10, 1.0)
+        if got:
+            batches.append([record.partition for records in got.values() for record in records])
+            assert len(batches[-1]) <= 10
+    assert any(1 in batch for batch in batches[:3]), "one that came alone, one that was full, and then it is its turn"

@@ -42,5 +42,6 @@ def run_virtually(main: Coroutine[Any, Any, _T]) -> _T:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()

@@ -103,7 +103,8 @@ class MemoryFetcher:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._stopped = False
-        self._turn = 0
+        self._cut: TopicPartition | None = None
+        """The last of the last fetch, which may have left some of it: it is last again, and keeps no other waiting."""
 
     def held(self) -> frozenset[TopicPartition]:
         """The partitions held now."""
@@ -151,8 +152,8 @@ class MemoryFetcher:
         places = sorted(place for place in self._positions if place not in self._paused)
         if not places:
             return batch
-        self._turn = (self._turn + 1) % len(places)
-        for place in places[self._turn :] + places[: self._turn]:
+        turn = sum(place <= self._cut for place in places) if self._cut is not None else 0
+        for place in places[turn:] + places[:turn]:
             if max_records <= 0:
                 break
             partition, position = self._bus.log.partition(place), self._positions[place]
@@ -168,6 +169,7 @@ class MemoryFetcher:
                 batch[place] = records
                 self._positions[place] = records[-1].offset + 1
                 max_records -= len(records)
+                self._cut = place
         return batch
 
     def _require_held(self, partition: TopicPartition) -> None:
