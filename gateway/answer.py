@@ -228,9 +228,16 @@ def _refused(demand: Demand, code: str) -> tuple[ResolvedDocument, ...]:
     )
 
 
+_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(1024))
+
+
 def _hmac(secret: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA-256 over parts, each preceded by its length, so that no two lists of parts meet."""
-    return hmac.digest(secret, b"".join([len(part).to_bytes(4, "big") + part for part in parts]), "sha256")
+    pieces: list[bytes] = []
+    for part in parts:
+        length = len(part)
+        pieces += (_LENGTHS[length] if length < 1024 else length.to_bytes(4, "big"), part)
+    return hmac.digest(secret, b"".join(pieces), "sha256")
 
 
 def demand_hmac(secret: bytes, value: bytes) -> bytes:

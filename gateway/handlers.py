@@ -40,6 +40,7 @@ class GatewayHandler:
         self._bus = bus
         self._law = law
         self._first = FirstRecords(folder)
+        self._counters: dict[tuple[AgencyId, str], Counter] = {}
         self._requesters: dict[str, AgencyId] = {}
         self._renderings: dict[Standing, Renderings] = {}
         self.rebuilding = 0
@@ -74,8 +75,8 @@ class GatewayHandler:
         """
         self._first.write()
         await self._law.known_at(max(record.timestamp_ms for record in records))
-        for record in records:
-            self._law.standing_at(record.timestamp_ms)
+        for timestamp_ms in {record.timestamp_ms for record in records}:
+            self._law.standing_at(timestamp_ms)
 
     def seen(self, record: Record) -> None:
         """Fold every record, also one that is given up: which is the first of its id is the log's to say."""
@@ -95,7 +96,7 @@ class GatewayHandler:
         refused = out_of_time(demand_id, record.timestamp_ms)
         offset, timestamp_ms = record.offset, record.timestamp_ms
         if refused is None:
-            first = self._first.first(record)
+            first = self._first.first(record, demand_id)
             if first is not None and first.offset != record.offset:
                 if first.digest == hashlib.sha256(record.value).digest():
                     offset, timestamp_ms = first.offset, first.timestamp_ms
@@ -113,8 +114,14 @@ class GatewayHandler:
         )
         standing = self._law.standing_at(timestamp_ms)
         outputs = self._renderings_by(standing).answer(cause) if refused is None else answer(cause, standing, refused)
-        self._answered.labels(requester, refused or ("repeated" if offset != record.offset else "answered")).inc()
+        self._count(requester, refused or ("repeated" if offset != record.offset else "answered"))
         return outputs
+
+    def _count(self, requester: AgencyId, outcome: str) -> None:
+        counter = self._counters.get((requester, outcome))
+        if counter is None:
+            counter = self._counters[requester, outcome] = self._answered.labels(requester, outcome)
+        counter.inc()
 
     def _renderings_by(self, standing: Standing) -> Renderings:
         known = self._renderings.get(standing)

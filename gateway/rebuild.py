@@ -78,6 +78,7 @@ class _Rebuilding:
             check = self._to_check.get(partition)
             self._reader.seek(partition, check.next_offset - 1 if check else begin)
         read = await self._fold(ends)
+        self._table.write()
         for partition, begin in self._begins.items():
             if begin > 0 and self._table.sizes()[partition]:
                 oldest = await self._record_at(partition, begin)

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +20,7 @@ from chopar.avro import encode_body, frame, unframe
 from chopar.avro_writer import zigzag
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
+from chopar.envelope import Origin
 from chopar.errors import IdentifierError
 from chopar.identifiers import AgencyId, SubjectKind, data_subject, pinfl_check_digit, uuid7, uuid7_milliseconds
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, Outcome, Subject
@@ -52,6 +54,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _TASHKENT_MS = TASHKENT.utcoffset(None) // timedelta(milliseconds=1)
 _LIFE_MS = MAX_LIFE // timedelta(milliseconds=1)
 _FOURTEEN_DIGITS = re.compile("[0-9]{14}")
+_UUID7 = re.compile(b".{14}7.{4}[89ab]")
 _PLAIN_TEXTS = 4  # case, official, subject, reference: of a demand that has no others
 
 _Known: TypeAlias = tuple[str, int, bytes, Shape, tuple[int, ...]]
@@ -79,7 +82,8 @@ class Renderings:
 
     def answer(self, cause: Cause) -> Outputs:
         """The messages that answer a demand which nothing was found against before it was read."""
-        reading = self._reading(cause)
+        origin = origin_of(cause)
+        reading = self._reading(cause, origin.key)
         if reading is None:
             return answer(cause, self._standing)
         texts = reading.texts
@@ -89,21 +93,21 @@ class Renderings:
         rendering = self._known.get(known)
         if rendering is None:
             return self._answer_and_note(cause, reading, known)
-        return rendering.answer(cause, reading) or answer(cause, self._standing)
+        return rendering.answer(cause, origin, reading) or answer(cause, self._standing)
 
     @property
     def remembered(self) -> int:
         """Of how many shapes it is remembered how they are answered."""
         return sum(rendering is not None for rendering in self._known.values())
 
-    def _reading(self, cause: Cause) -> Reading | None:
+    def _reading(self, cause: Cause, key: bytes) -> Reading | None:
         """The demand taken apart, if its envelope is in order; what is at fault with another is for `answer` to say."""
         if cause.value[:5] not in self._frames:
             return None
         reading = read(cause.value)
         if reading is None or len(reading.texts) > MOST_TEXTS:
             return None
-        if reading.demand_id != str(cause.demand_id).encode() or cause.demand_id.version != 7:
+        if reading.demand_id != key or not _UUID7.match(key):
             return None
         if not cause.timestamp_ms < reading.expires_ms < uuid7_milliseconds(cause.demand_id) + _LIFE_MS:
             return None
@@ -123,7 +127,7 @@ class Renderings:
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]
             rendering = make(cause, decision.demand, self._standing)
-            if rendering is not None and rendering.answer(cause, reading) != outputs:
+            if rendering is not None and rendering.answer(cause, origin_of(cause), reading) != outputs:
                 rendering = None
             self._known[known] = rendering
         return outputs
@@ -131,15 +135,16 @@ class Renderings:
 
 def _told(text: str) -> None:
     """What an asker says in its own words; out of a record the number of a person is taken, if one stands in it."""
-    if not text or _FOURTEEN_DIGITS.search(text):
+    if not text or (len(text) >= 14 and _FOURTEEN_DIGITS.search(text)):
         raise IdentifierError
 
 
 def _checks(demand: Demand) -> tuple[Check, ...]:
     """For each of a demand's own texts, in the order in which they are read, when it is in order."""
 
-    def subject(kind: str) -> Check:
-        return lambda text: data_subject(SubjectKind(kind), text)
+    def subject(name: str) -> Check:
+        kind = SubjectKind(name)
+        return lambda text: data_subject(kind, text)
 
     def parameter(name: str) -> Check:
         def check(text: str) -> None:
@@ -171,6 +176,9 @@ def _are_in_order(checks: Sequence[Check], texts: Sequence[bytes]) -> list[str] 
     except (IdentifierError, UnicodeDecodeError):
         return None
     return given
+
+
+_number = lru_cache(maxsize=1024)(zigzag)  # the records of a batch came within a few milliseconds
 
 
 class _Fetched(NamedTuple):
@@ -219,13 +227,18 @@ class Rendering(NamedTuple):
     before: tuple[_Cut, ...]
     after: tuple[_Cut, ...]
 
-    def answer(self, cause: Cause, reading: Reading) -> Outputs | None:
-        """The answer to a demand of this shape; None if one of its texts is not in order."""
+    def answer(self, cause: Cause, origin: Origin, reading: Reading) -> Outputs | None:
+        """The answer to a demand of this shape; None if one of its texts is not in order.
+
+        Args:
+            cause: of the demand.
+            origin: of the messages, as `origin_of` gives it.
+            reading: the demand.
+        """
         texts = _are_in_order(self.checks, reading.texts)
         if texts is None:
             return None
         values = self.values(cause, reading, texts)
-        origin = origin_of(cause)
         return Outputs(
             tuple([message_of(cause, origin, *cut[:3], cut.filled(values)) for cut in self.before]),
             tuple([message_of(cause, origin, *cut[:3], cut.filled(values)) for cut in self.after]),
@@ -242,7 +255,7 @@ class Rendering(NamedTuple):
                 digest,
                 document.document_type,
                 document.about,
-                {name: texts[place] for name, place in document.parameters},
+                {name: texts[place] for name, place in document.parameters} if document.parameters else {},
             )
             for document in self.fetched
         ]
@@ -252,9 +265,9 @@ class Rendering(NamedTuple):
             digest,
             demand_hmac(self.secret, cause.value),
             subject_pseudonym(self.secret, self.subject_kind, reading.texts[2]),
-            zigzag(received_ms),
+            _number(received_ms),
             reading.expires_at,
-            *[zigzag(min(received_ms + due_ms, expires_ms)) for due_ms in self.dues_ms],
+            *[_number(min(received_ms + due_ms, expires_ms)) for due_ms in self.dues_ms],
             *requests,
             *[hashlib.sha256(request).digest() for request in requests],
             *reading.fields,

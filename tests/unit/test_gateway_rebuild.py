@@ -100,13 +100,21 @@ async def test_a_file_that_somebody_holds_is_waited_for(log: Log, tmp_path: Path
     await log.add(2)
     holder, late = FirstRecords(tmp_path), FirstRecords(tmp_path)
     await rebuild(log.bus, holder, {PLACE: 1})
-    holder.fold(log.bus.records(*PLACE)[1])
+    record = log.bus.records(*PLACE)[1]
+    holder.fold(record)
+    assert holder.first(record) is not None
     late.open(PLACE)
     late._parts[PLACE]._database.execute("PRAGMA busy_timeout=0")
+    late.fold(record)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            late.first(record)
     with pytest.raises(StoreUnavailableError):
-        late.fold(log.bus.records(*PLACE)[1])
+        late.write()
     holder.close([PLACE])
-    assert late.fold(log.bus.records(*PLACE)[1]) is not None
+    found = late.first(record)
+    assert found is not None
+    assert found.offset == 1
     late.close([PLACE])
 
 
