@@ -34,7 +34,9 @@ HET = agency_id("electricity-het")
 RESOLVED, PROVIDED = f"demand.resolved.{HET}", f"evidence.provided.{HET}"
 FILES = SchemaFiles.shipped()
 DEADLINE_SECONDS = 20.0
-FAST = ConsumeSettings(retry_first_seconds=0.01, retry_most_seconds=0.05, fetch_timeout_seconds=0.02)
+FAST = ConsumeSettings(
+    retry_first_seconds=0.01, retry_most_seconds=0.05, fetch_timeout_seconds=0.02, commit_interval_seconds=0.01
+)
 METADATA = MetaData()
 # No key: what is done twice shows as two rows.
 DONE = Table("done", METADATA, Column("what", String, nullable=False))
@@ -45,12 +47,13 @@ class DurableRig:
 
     Args:
         home: an empty folder.
+        url: of the database; a file in the folder by default.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, url: str | None = None) -> None:
         self.now = NOW
         self.monotonic = 0.0
-        self.url = f"sqlite+aiosqlite:///{home}/agency.db"
+        self.url = url or f"sqlite+aiosqlite:///{home}/agency.db"
         self.bus = MemoryBus(lambda: round(self.now.timestamp() * 1000))
         self.registry = InMemorySchemaRegistry(lambda: self.monotonic)
         self.encoder = Encoder(FILES, self.registry)

@@ -1,0 +1,35 @@
+"""kill -9 of an agency's system at each step, on SQLite and PostgreSQL: every demand is acted on, each exactly once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, select
+
+from tests.contract.durable_process import STEPS
+from tests.durable_rig import DONE
+
+pytest_plugins = ["tests.postgres_fixture"]
+
+DEADLINE_SECONDS = 300
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite+aiosqlite:///{tmp_path}/agency.db"
+
+
+def test_a_system_that_dies_at_every_step_acts_on_each_answer_once(url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.contract.durable_process", url, str(tmp_path / "journal"), *STEPS]
+    lives = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+    expected = [*(f"{step}: -9" for step in STEPS), "none: 0"]
+    assert lives.stdout.splitlines() == expected, lives.stderr
+    engine = create_engine(url.replace("+aiosqlite", ""))
+    with engine.connect() as connection:
+        done = sorted(connection.execute(select(DONE.c.what)).scalars())
+    engine.dispose()
+    cases = [step.replace(" ", "-") for step in STEPS]
+    assert done == sorted(f"{case} {what}" for case in cases for what in ("resolved", "received", "completed"))
