@@ -1,8 +1,8 @@
 """What a process shows of itself: logs, metrics, health.
 
-Logs are structlog: JSON lines where nobody looks, colours on a terminal. A processor placed last masks runs of digits
-that could be identifiers, and drops bodies, whatever wrote them. Metrics and health are Starlette routes on one small
-listener. What is measured is decided where it happens.
+Logs are structlog: JSON lines where nobody looks, colours on a terminal. What is placed last masks runs of digits that
+could be identifiers, and drops bodies, whatever wrote them; how lines are written is `chopar.log_lines`. Metrics and
+health are Starlette routes on one small listener. What is measured is decided where it happens.
 """
 
 import asyncio
@@ -24,9 +24,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from chopar.errors import StopError
+from chopar.log_lines import JsonLines, Lines, TimeAndLevel
 
 # A UUID comes first and stays as it is: one in a hundred has nine digits in a row, and logs are found by them.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<!\d)(?:\d{14}|\d{9})(?!\d)")
+_MAY_BE_IDENTIFIER = re.compile(rb"[0-9]{9}")  # quick to say of a whole line
 _SHORTEST = 9  # of a text that can hold one
 _BODIES = frozenset({"body", "value", "evidence", "subject", "parameters", "pinfl", "stir", "name"})
 
@@ -93,18 +95,21 @@ def configure_logging(level: str, *, process: str, stream: Any = None, for_good:
         for_good: whether loggers may remember this set-up; False where it will be another one later (in tests).
     """
     out = stream or sys.stdout
-    renderer: Any = structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer()
+    shown = out.isatty()
+    renderer: Any = structlog.dev.ConsoleRenderer() if shown else structlog.processors.JSONRenderer()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         add_what_is_handled,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        TimeAndLevel(),
         structlog.processors.format_exc_info,
     ]
+    rendering = (
+        [drop_personal_data, renderer] if shown else [JsonLines(drop_personal_data, _MAY_BE_IDENTIFIER, _BODIES)]
+    )
     structlog.configure(
-        processors=[*shared, drop_personal_data, renderer],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.PrintLoggerFactory(out) if shown else Lines(out),
         cache_logger_on_first_use=for_good,
     )
     structlog.contextvars.bind_contextvars(process=process)
@@ -112,7 +117,7 @@ def configure_logging(level: str, *, process: str, stream: Any = None, for_good:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, drop_personal_data, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
