@@ -18,7 +18,7 @@ from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
 from chopar.envelope import Origin, outgoing
 from chopar.errors import RecordError
-from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, derived_uuid
+from chopar.identifiers import AgencyId, Derivation, DocumentType, ProcedureId, SubjectKind
 from chopar.messages.demand import (
     MAX_DOCUMENTS,
     ActingAs,
@@ -139,21 +139,29 @@ def rendered(cause: Cause, standing: Standing, decision: Decision) -> Outputs:
     return _Writer(cause, standing, decision).outputs()
 
 
-def origin_of(cause: Cause) -> Origin:
-    """What all messages that answer a cause have in common."""
-    return Origin(
-        source=_SOURCE,
-        time_ms=cause.timestamp_ms,
-        correlation_id=cause.demand_id,
-        causation=f"{cause.topic}/{cause.partition}/{cause.offset}",
-        trace=cause.trace,
-    )
+class Reply:
+    """What all messages that answer a cause have in common: their headers, and the beginning of their ids.
 
+    Args:
+        cause: that is answered.
+    """
 
-def message_of(cause: Cause, origin: Origin, topic: str, record: str, index: int, value: bytes) -> Outgoing:
-    """One message: its id follows from the cause, its record and its number among those of its record."""
-    message_id = derived_uuid(cause.topic, cause.partition, cause.offset, record, index)
-    return outgoing(topic, cause.partition, value, message_id, record, origin)
+    __slots__ = ("_ids", "_partition", "origin")
+
+    def __init__(self, cause: Cause) -> None:
+        self._partition = cause.partition
+        self._ids = Derivation(cause.topic, cause.partition, cause.offset)
+        self.origin = Origin(
+            source=_SOURCE,
+            time_ms=cause.timestamp_ms,
+            correlation_id=cause.demand_id,
+            causation=f"{cause.topic}/{cause.partition}/{cause.offset}",
+            trace=cause.trace,
+        )
+
+    def message(self, topic: str, record: str, number: int, value: bytes) -> Outgoing:
+        """One of them; its id follows from the cause, its record and its number among those of its record."""
+        return outgoing(topic, self._partition, value, self._ids.text(record, number), record, self.origin)
 
 
 def _envelope(cause: Cause, demand: Demand) -> str | None:
@@ -301,7 +309,7 @@ class _Writer:
             self._documents = tuple(self._resolved(document) for document in self._found)
         else:
             self._documents = _refused(demand, refused or "unreadable") if demand else ()
-        self._origin = origin_of(cause)
+        self._reply = Reply(cause)
 
     def outputs(self) -> Outputs:
         before: list[Message] = [self._record(), self._answer()]
@@ -323,7 +331,7 @@ class _Writer:
         )
 
     def _outgoing(self, topic: str, message: Message, index: int) -> Outgoing:
-        return message_of(self._cause, self._origin, topic, message.RECORD, index, self._standing.encode(message))
+        return self._reply.message(topic, message.RECORD, index, self._standing.encode(message))
 
     def _due(self, document: Found) -> datetime | None:
         if document.outcome is not Outcome.FETCH or document.due is None or self._demand is None:

@@ -95,15 +95,16 @@ def read(value: bytes) -> Reading | None:
 def _read(value: bytes) -> Reading:
     if value[_FRAME] != _ID_LENGTH:
         raise _OtherwiseError
-    own: list[tuple[int, int, int]] = []  # where its length begins, where it begins, where it ends
+    texts: list[bytes] = []
+    fields: list[bytes] = []
     shape: list[bytes] = []
     _, at = _text(value, _ID)  # requester
     _, at = _text(value, at)  # procedure
     shape.append(value[_ID:at])
-    at = _own(value, at, own)  # case
-    at = _own(value, at, own)  # official
+    at = _own(value, at, texts, fields)  # case
+    at = _own(value, at, texts, fields)  # official
     shape.append(value[at : at + 1])
-    at = _own(value, _enum(value, at), own)  # subject
+    at = _own(value, _enum(value, at), texts, fields)  # subject
     since = at
     at, items = _block(value, at)  # parties
     if items:
@@ -111,17 +112,17 @@ def _read(value: bytes) -> Reading:
             _, at = _text(value, at)  # role
             at = _enum(value, at)
             shape.append(value[since:at])
-            since = at = _own(value, at, own)
+            since = at = _own(value, at, texts, fields)
         at = _end(value, at)
     if _is_there(value, at):  # applicant
         at = _enum(value, at + 1)
         shape.append(value[since:at])
-        since = at = _own(value, at, own)
+        since = at = _own(value, at, texts, fields)
     else:
         at += 1
     at = _enum(value, _enum(value, at))  # acting as, kind of ground
     shape.append(value[since:at])
-    since = at = _own(value, at, own)  # reference of the ground
+    since = at = _own(value, at, texts, fields)  # reference of the ground
     at, items = _block(value, at)  # circumstances
     if items:
         for _ in range(items):
@@ -138,15 +139,15 @@ def _read(value: bytes) -> Reading:
                 for _ in range(parameters):
                     _, at = _text(value, at)  # name
                     shape.append(value[since:at])
-                    since = at = _own(value, at, own)
+                    since = at = _own(value, at, texts, fields)
                 at = _end(value, at)
         at = _end(value, at)
     shape.append(value[since:at])
     return Reading(
         tuple(shape),
         value[_FRAME + 1 : _ID],
-        [value[begin:end] for _, begin, end in own],
-        [value[since:end] for since, _, end in own],
+        texts,
+        fields,
         _last_number(value, at),
         value[at:],
     )
@@ -167,11 +168,13 @@ def _text(value: bytes, at: int) -> tuple[int, int]:
     return at, at + (size >> 1)
 
 
-def _own(value: bytes, at: int, own: list[tuple[int, int, int]]) -> int:
+def _own(value: bytes, at: int, texts: list[bytes], fields: list[bytes]) -> int:
+    """Where one of the demand's own texts ends, which is taken."""
     begin, end = _text(value, at)
     if end - begin > LONGEST:
         raise _OtherwiseError
-    own.append((at, begin, end))
+    texts.append(value[begin:end])
+    fields.append(value[at:end])
     return end
 
 

@@ -20,7 +20,6 @@ from chopar.avro import encode_body, frame, unframe
 from chopar.avro_writer import zigzag
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
-from chopar.envelope import Origin
 from chopar.errors import IdentifierError
 from chopar.identifiers import AgencyId, SubjectKind, data_subject, pinfl_check_digit, uuid7, uuid7_milliseconds
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, Outcome, Subject
@@ -29,11 +28,10 @@ from gateway.answer import (
     BEFORE,
     TASHKENT,
     Cause,
+    Reply,
     answer,
     decided,
     demand_hmac,
-    message_of,
-    origin_of,
     rendered,
     request_id,
     subject_pseudonym,
@@ -82,8 +80,8 @@ class Renderings:
 
     def answer(self, cause: Cause) -> Outputs:
         """The messages that answer a demand which nothing was found against before it was read."""
-        origin = origin_of(cause)
-        reading = self._reading(cause, origin.key)
+        reply = Reply(cause)
+        reading = self._reading(cause, reply.origin.key)
         if reading is None:
             return answer(cause, self._standing)
         texts = reading.texts
@@ -93,7 +91,7 @@ class Renderings:
         rendering = self._known.get(known)
         if rendering is None:
             return self._answer_and_note(cause, reading, known)
-        return rendering.answer(cause, origin, reading) or answer(cause, self._standing)
+        return rendering.answer(cause, reply, reading) or answer(cause, self._standing)
 
     @property
     def remembered(self) -> int:
@@ -127,7 +125,7 @@ class Renderings:
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]
             rendering = make(cause, decision.demand, self._standing)
-            if rendering is not None and rendering.answer(cause, origin_of(cause), reading) != outputs:
+            if rendering is not None and rendering.answer(cause, Reply(cause), reading) != outputs:
                 rendering = None
             self._known[known] = rendering
         return outputs
@@ -227,12 +225,12 @@ class Rendering(NamedTuple):
     before: tuple[_Cut, ...]
     after: tuple[_Cut, ...]
 
-    def answer(self, cause: Cause, origin: Origin, reading: Reading) -> Outputs | None:
+    def answer(self, cause: Cause, reply: Reply, reading: Reading) -> Outputs | None:
         """The answer to a demand of this shape; None if one of its texts is not in order.
 
         Args:
             cause: of the demand.
-            origin: of the messages, as `origin_of` gives it.
+            reply: to the cause.
             reading: the demand.
         """
         texts = _are_in_order(self.checks, reading.texts)
@@ -240,8 +238,8 @@ class Rendering(NamedTuple):
             return None
         values = self.values(cause, reading, texts)
         return Outputs(
-            tuple([message_of(cause, origin, *cut[:3], cut.filled(values)) for cut in self.before]),
-            tuple([message_of(cause, origin, *cut[:3], cut.filled(values)) for cut in self.after]),
+            tuple([reply.message(cut.topic, cut.record, cut.number, cut.filled(values)) for cut in self.before]),
+            tuple([reply.message(cut.topic, cut.record, cut.number, cut.filled(values)) for cut in self.after]),
         )
 
     def values(self, cause: Cause, reading: Reading, texts: Sequence[str]) -> list[bytes]:

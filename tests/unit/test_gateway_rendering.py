@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chopar.bus.consume import Outputs
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import Demand, FetchMode
-from gateway.answer import Cause, answer, origin_of
+from gateway.answer import Cause, Reply, answer
 from gateway.reading import LAYOUT, layout_of, read
 from gateway.rendering import Renderings, make
 from gateway.standing import Standing
@@ -71,7 +71,7 @@ def remembered(asked: Demand, holds: Standing = HOLDS) -> Any:
 def by(rendering: Any, cause: Cause) -> Outputs | None:
     reading = read(cause.value)
     assert reading is not None
-    return rendering.answer(cause, origin_of(cause), reading)
+    return rendering.answer(cause, Reply(cause), reading)
 
 
 def test_the_shipped_schema_has_the_layout_by_which_demands_are_read() -> None:

@@ -15,6 +15,7 @@ from chopar.errors import (
 )
 from chopar.identifiers import (
     BusinessId,
+    Derivation,
     PersonId,
     agency_id,
     derived_text,
@@ -122,6 +123,7 @@ def test_derived_ids_differ_where_their_parts_do(left: list[str], right: list[st
     assert derived_uuid(*left).version == 8
     assert derived_uuid(*left).variant == uuid.RFC_4122
     assert str(derived_uuid(*left)) == derived_text(*left)
+    assert Derivation(*left, 7).text(*right, 1) == derived_text(*left, 7, *right, 1)
 
 
 @pytest.mark.parametrize("text", ["Tax", "tax_committee", "-tax", "tax--x", "", "a" * 65, "tax.committee"])
