@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -30,6 +31,17 @@ def parser(process: str, about: str) -> argparse.ArgumentParser:
     options.add_argument("--check", action="store_true", help="read the settings, say whether they are valid, and exit")
     options.add_argument(
         "--insecure", action="store_true", help="allow a broker or listener that is not loopback, unauthenticated"
+    )
+    return options
+
+
+def register_parser(process: str, about: str) -> argparse.ArgumentParser:
+    """The options that a process with a register takes beside: what it does with it before it exits."""
+    options = parser(process, about)
+    options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
+    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
+    options.add_argument(
+        "--backup", metavar="FILE", type=Path, help="copy the register (SQLite; also while it is in use), and exit"
     )
     return options
 

@@ -7,8 +7,11 @@ driver's own words, which may quote a row, are not repeated. Tables and statemen
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import errno
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.database import database_address, open_engine
-from chopar.errors import RegisterUnavailableError
+from chopar.errors import ConfigurationError, RegisterUnavailableError
 from chopar.migrations import Migrations, bring_up_to_date
 
 
@@ -102,6 +105,22 @@ class RegisterDatabase:
         """Note, in the transaction that added them, that the register was filled by this recipe."""
         await connection.execute(self.adding_new(_SEEDING), {"recipe": recipe, "added": added})
 
+    async def backup(self, file: Path) -> None:
+        """Copy a SQLite register, as it is at one moment, while others read and write it.
+
+        Args:
+            file: what to make; whole, on disk and readable by its owner alone, or not there.
+
+        Raises:
+            ConfigurationError: the file exists or cannot be made, or the register is PostgreSQL's, which has `pg_dump`.
+            RegisterUnavailableError: retriable; the register does not answer.
+        """
+        if self._address.get_backend_name() == "postgresql":
+            raise ConfigurationError(f"{self._migrations.what} lies in PostgreSQL: back it up with pg_dump")
+        with _unfinished(file) as unfinished:
+            async with self.answering(bulk=True), self.reader.connect() as connection:
+                await connection.exec_driver_sql("VACUUM INTO ?", (str(unfinished),))
+
     async def close(self) -> None:
         """Close all connections."""
         await self.writer.dispose()
@@ -115,5 +134,34 @@ class RegisterDatabase:
                 yield
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             # The kind of error alone, and its chain cut: PostgreSQL's detail quotes the row, identifier and all.
-            cause = type(getattr(error, "orig", None) or error).__name__
+            told = getattr(error, "orig", None) or error
+            cause = getattr(told, "sqlite_errorname", None) or type(told).__name__
             raise RegisterUnavailableError(f"{self._migrations.what} does not answer ({cause})") from None
+
+
+@contextmanager
+def _unfinished(file: Path) -> Iterator[Path]:
+    """An empty file for its owner alone, beside the one that it becomes if all goes well."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        if file.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        unfinished.unlink(missing_ok=True)
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise ConfigurationError(f"the backup {file} cannot be made: {error.strerror}") from error
+    try:
+        yield unfinished
+        _to_disk(unfinished)
+        unfinished.rename(file)
+        _to_disk(file.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

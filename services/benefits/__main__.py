@@ -8,7 +8,7 @@ import structlog
 
 from chopar.messages.social import AssignedBenefits, SocialRegisterCategory
 from chopar.population import Recipe
-from chopar.process import parser, run
+from chopar.process import register_parser, run
 from services.benefits.handlers import provider
 from services.benefits.seed import fill
 from services.benefits.settings import BenefitsSettings
@@ -20,6 +20,9 @@ async def main(settings: BenefitsSettings, arguments: argparse.Namespace, stop: 
     store = SqlSocialStore(settings.store.url)
     register = CoalescingSocialRegister(store)
     try:
+        if arguments.backup:
+            await store.backup(arguments.backup)
+            return
         await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
         if arguments.seed:
             added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
@@ -35,7 +38,5 @@ async def main(settings: BenefitsSettings, arguments: argparse.Namespace, stop: 
 
 
 if __name__ == "__main__":
-    options = parser("services.benefits", "Answers whether a person stands in the social register.")
-    options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
-    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
+    options = register_parser("services.benefits", "Answers whether a person stands in the social register.")
     sys.exit(run(BenefitsSettings, main, options))

@@ -155,6 +155,10 @@ class SqlSocialStore:
             if benefits:
                 await connection.execute(_ADD_BENEFITS, benefits)
 
+    async def backup(self, file: Path) -> None:
+        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
+        await self._database.backup(file)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._database.close()

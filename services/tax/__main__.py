@@ -8,7 +8,7 @@ import structlog
 
 from chopar.messages.evidence import TaxDebt
 from chopar.population import Recipe
-from chopar.process import parser, run
+from chopar.process import register_parser, run
 from services.tax.handlers import provider
 from services.tax.seed import fill
 from services.tax.settings import TaxSettings
@@ -20,6 +20,9 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
     store = SqlTaxStore(settings.store.url)
     register = CoalescingTaxRegister(store)
     try:
+        if arguments.backup:
+            await store.backup(arguments.backup)
+            return
         await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
         if arguments.seed:
             added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
@@ -35,7 +38,5 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
 
 
 if __name__ == "__main__":
-    options = parser("services.tax", "Answers whether a person or business owes taxes.")
-    options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
-    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
+    options = register_parser("services.tax", "Answers whether a person or business owes taxes.")
     sys.exit(run(TaxSettings, main, options))

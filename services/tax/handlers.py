@@ -1,5 +1,6 @@
 """What the tax service answers; its dependencies are arguments."""
 
+from chopar.lookups import MOST_AT_ONCE
 from chopar.messages.evidence import EvidenceRequested, TaxDebt
 from chopar.provider import NoRecord, Provider, subject_of
 from services.tax.model import TaxRegister, tax_debt_evidence
@@ -7,7 +8,7 @@ from services.tax.model import TaxRegister, tax_debt_evidence
 REGISTER = "register of taxpayers"
 COVERAGE = "taxpayers registered since 1997-04-01; synthetic entries"
 
-provider = Provider("tax-committee", register=REGISTER)
+provider = Provider("tax-committee", register=REGISTER, at_once=MOST_AT_ONCE)
 
 
 @provider.answers("tax-debt")

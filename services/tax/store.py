@@ -136,6 +136,10 @@ class SqlTaxStore:
             if rows:
                 await connection.execute(_ADD_DEBTS, rows)
 
+    async def backup(self, file: Path) -> None:
+        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
+        await self._database.backup(file)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._database.close()

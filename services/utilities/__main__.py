@@ -3,17 +3,18 @@
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 import structlog
 
 from chopar.identifiers import agency_id
 from chopar.messages.utility import UtilityDebt
 from chopar.population import Recipe
-from chopar.process import parser, run
+from chopar.process import register_parser, run
 from services.utilities.handlers import provider_of
 from services.utilities.model import COMPANIES
 from services.utilities.seed import fill
-from services.utilities.settings import UtilitiesSettings
+from services.utilities.settings import PLACE_OF_AGENCY, UtilitiesSettings
 from services.utilities.store import CoalescingUtilityRegister, SqlUtilityStore
 
 
@@ -23,6 +24,10 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
     stores = {COMPANIES[agency_id(agency)]: SqlUtilityStore(url) for agency, url in urls.items()}
     registers = {company: CoalescingUtilityRegister(store) for company, store in stores.items()}
     try:
+        if arguments.backup:
+            for company, store in stores.items():
+                await store.backup(Path(str(arguments.backup).replace(PLACE_OF_AGENCY, company.agency)))
+            return
         for store in stores.values():
             await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
         if arguments.seed:
@@ -42,7 +47,9 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
 
 
 if __name__ == "__main__":
-    options = parser("services.utilities", "Answers whether anything is owed to a utility company for an object.")
+    options = register_parser(
+        "services.utilities", "Answers whether anything is owed to a utility company for an object."
+    )
     options.add_argument(
         "--agency",
         action="append",
@@ -50,6 +57,4 @@ if __name__ == "__main__":
         choices=sorted(COMPANIES),
         help="a company to answer for; several may be named",
     )
-    options.add_argument("--seed", action="store_true", help="fill the registers with synthetic entries, and exit")
-    options.add_argument("--migrate", action="store_true", help="bring the registers' tables up to date, and exit")
     sys.exit(run(UtilitiesSettings, main, options))

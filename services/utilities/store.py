@@ -148,6 +148,10 @@ class SqlUtilityStore:
             if changed.rowcount == 0:
                 raise NotFoundError("there is no such account")
 
+    async def backup(self, file: Path) -> None:
+        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
+        await self._database.backup(file)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._database.close()

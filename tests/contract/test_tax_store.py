@@ -164,7 +164,7 @@ async def test_what_the_tables_refuse_says_no_identifier(
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
     assert DEBTOR.text not in told
     assert CLEAN.text not in told
-    assert "IntegrityError" in told or "NotNullViolation" in told
+    assert "SQLITE_CONSTRAINT_NOTNULL" in told or "NotNullViolation" in told
     assert await sql_store.accounts_of([CLEAN]) == {}
 
 
