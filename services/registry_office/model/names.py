@@ -8,6 +8,7 @@ one search. A word of two alphabets is flagged for a person to look at, and neve
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from chopar.errors import InvalidEntryError
@@ -71,6 +72,7 @@ def mixed_script(name: str) -> bool:
     return any(len(_scripts(word)) > 1 for word in unicodedata.normalize("NFC", name).replace("-", " ").split())
 
 
+@lru_cache(maxsize=8192)  # names are made of few words
 def _latin(word: str) -> str:
     if len(_scripts(word)) > 1:
         word = word.translate(_LOOK_ALIKES)
