@@ -5,6 +5,7 @@ from typing import Any
 
 from chopar.cli.demand_answer import Answer, DocumentAnswer
 from chopar.cli.output import Table, instant, plain
+from chopar.messages.entitlement import ALWAYS
 from chopar.texts import Language, Texts
 
 _COLUMNS = ("document", "outcome", "person may be asked", "rule", "next step", "evidence", "ms")
@@ -20,10 +21,15 @@ def parts(answer: Answer, texts: Texts, language: Language = Language.ENGLISH, t
 
 def evidence_line(evidence: Mapping[str, Any]) -> str:
     """Evidence on one line: what was let through, with its source and day."""
-    given = [name for name in evidence if name not in ("fields_given", "source_register", "as_of")]
+    given = [name for name in evidence if name not in ALWAYS]
     facts = ", ".join(_fact(name, evidence[name], ": ") for name in given if evidence[name] is not None)
     as_of = str(plain(evidence.get("as_of")))[:_MINUTES].replace("T", " ")
-    return f"{facts or 'nothing let through'} (as of {as_of}, {evidence.get('source_register')})"
+    source = f"as of {as_of}, {evidence.get('source_register')}"
+    if evidence.get("register_coverage"):
+        source += f": {evidence['register_coverage']}"
+    if evidence.get("linked_by"):
+        source += f"; the person has another number by {' and '.join(evidence['linked_by'])}"
+    return f"{facts or 'nothing let through'} ({source})"
 
 
 def _row(document: DocumentAnswer) -> tuple[object, ...]:
@@ -74,6 +80,15 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
+        if value.keys() >= {"count", "members"}:  # relatives
+            members = f" ({_value(value['members'])})" if value["members"] else ""
+            return f"{'some' if value['count'] is None else value['count']}{members}"
+        if value.keys() >= {"surname", "given_name"}:  # somebody in an act
+            names = (value.get(name) for name in ("role", "surname", "given_name", "patronymic"))
+            born = f", born {value['born_on']}" if value.get("born_on") else ""
+            return " ".join(name for name in names if name) + born
+        if value.keys() == {"relation", "acts"}:
+            return " by ".join(filter(None, (value["relation"], " and ".join(value["acts"] or ()))))
         return ", ".join(_fact(name, part, " ") for name, part in value.items() if part is not None)
     if isinstance(value, list | tuple):
         return "; ".join(_value(part) for part in value) or "none"
