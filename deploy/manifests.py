@@ -217,7 +217,7 @@ def _pod(process: Process) -> dict[str, Any]:
 
 def _container(process: Process, name: str, command: list[str]) -> dict[str, Any]:
     # The password is no part of the address: libpq reads it from the file that PGPASSFILE names.
-    store = f"postgresql+psycopg://{process.name}@postgresql/{process.name}" if process.store else None
+    store = f"postgresql+psycopg://{process.name}@postgresql/{process.database}" if process.store else None
     told = process.environment(bootstrap=BOOTSTRAP, registry=REGISTRY_URL, store=store)
     if process.store:
         told["PGPASSFILE"] = f"{process.home}/secrets/pgpass"

@@ -25,6 +25,7 @@ class Process:
         arguments: beside `--insecure`.
         secrets: whether it has any; they are equal in all its instances, or these would contradict one another.
         store: whether it has a register.
+        database: its name; AGENCY where each agency of the process has one of its own.
         registry: whether it asks the schema registry.
         instances: how many.
         seeded: whether `--seed` fills its register with synthetic entries.
@@ -37,6 +38,7 @@ class Process:
     arguments: tuple[str, ...] = ()
     secrets: bool = False
     store: bool = False
+    database: str = "register"
     registry: bool = True
     instances: int = 1
     seeded: bool = False
@@ -59,17 +61,18 @@ class Process:
         if self.registry:
             told["SCHEMA_REGISTRY__URL"] = registry
         if self.store:
-            told["STORE__URL"] = store or f"sqlite+aiosqlite:///{self.home}/register.sqlite3"
+            told["STORE__URL"] = store or f"sqlite+aiosqlite:///{self.home}/{self.database}.sqlite3"
         return {f"{self.prefix}{name}": value for name, value in {**told, **self.settings}.items()}
 
 
-def _holder(name: str, *arguments: str) -> Process:
+def _holder(name: str, *companies: str) -> Process:
     module = name.replace("-", "_")
     return Process(
         name,
         f"services.{module}",
         f"CHOPAR_{module.upper()}_",
-        arguments=arguments,
+        arguments=tuple(word for company in companies for word in ("--agency", company)),
+        database="AGENCY" if companies else name,
         secrets=True,
         store=True,
         seeded=True,
@@ -78,7 +81,20 @@ def _holder(name: str, *arguments: str) -> Process:
 
 SCHEMA_REGISTRY = Process("schema-registry", "services.schema_registry", "CHOPAR_SCHEMA_REGISTRY_", registry=False)
 GATEWAY = Process("gateway", "gateway", "CHOPAR_GATEWAY_", secrets=True, instances=2)
-HOLDERS = (_holder("tax"),)
+_COMPANIES = (
+    "electricity-het",
+    "gas-hududgaz",
+    "water-uzsuvtaminot",
+    "heat-supply",
+    "waste-collection",
+    "telecom-operator",
+)
+HOLDERS = (
+    _holder("tax"),
+    _holder("registry-office"),
+    _holder("utilities", *_COMPANIES),
+    _holder("benefits"),
+)
 PROCESSES = (SCHEMA_REGISTRY, GATEWAY, *HOLDERS)
 
 REGISTRY_URL = f"http://{SCHEMA_REGISTRY.name}:{HTTP_PORT}"

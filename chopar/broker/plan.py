@@ -53,7 +53,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ExampleDemand:
-    """A demand to send once the stack is up. `person` or `business` says which of the population, such as "first"."""
+    """A demand to send once the stack is up. `person` or `business` says which of the population, such as "first".
+
+    `parties` (`ROLE=ID`) and `parameters` (`NAME=VALUE`, for all documents) are written as flags of `demand create`;
+    `{founder}`, `{account_address}` and `{cadastral_number}` in them stand for what belongs to that business.
+    """
 
     requester: str
     procedure: str
@@ -61,6 +65,8 @@ class ExampleDemand:
     title: str = ""
     person: str | None = None
     business: str | None = None
+    parties: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,4 +222,6 @@ class _Reader:
             title=self.text(row, where, "title", ""),
             person=person,
             business=business,
+            parties=self.texts(row, where, "parties"),
+            parameters=self.texts(row, where, "parameters"),
         )

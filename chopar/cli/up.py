@@ -184,6 +184,20 @@ def asked_by(examples: "tuple[ExampleDemand, ...]") -> "list[Asked]":
     def business(which: str) -> str:
         return firms[_ORDINALS[which]].stir.text if which in _ORDINALS else which
 
+    def filled(texts: tuple[str, ...], which: str | None) -> list[str]:
+        if which not in _ORDINALS:
+            return list(texts)
+        firm = firms[_ORDINALS[which]]
+        owned = firm.objects[0]
+        values = {
+            "{founder}": firm.founders[0].text,
+            "{account_address}": owned.account_address,
+            "{cadastral_number}": owned.cadastral_number,
+        }
+        for name, value in values.items():
+            texts = tuple(text.replace(name, value) for text in texts)
+        return list(texts)
+
     return [
         read_flags(
             Flags(
@@ -192,6 +206,8 @@ def asked_by(examples: "tuple[ExampleDemand, ...]") -> "list[Asked]":
                 document=example.documents,
                 person=person(example.person) if example.person else None,
                 business=business(example.business) if example.business else None,
+                party=filled(example.parties, example.business),
+                with_=filled(example.parameters, example.business),
             )
         )
         for example in examples

@@ -15,15 +15,19 @@ def test_up_prints_both_answers_and_where_everything_listens(stack: RunningStack
     assert shown["synthetic"] is True
     assert "synthetic" in first_up.err
     assert [example["fetch_mode"] for example in shown["demands"]] == ["inferred", "inferred"]
-    person, firm = (example["answer"] for example in shown["demands"])
+    sale, person = (example["answer"] for example in shown["demands"])
     assert [document["outcome"] for document in person["documents"]] == [
         "not_needed", "not_needed", "not_needed", "fetch", "gap", "gap",
     ]  # fmt: skip
     debt = person["documents"][3]["evidence"]
     assert debt["has_debt"] in (True, False)
     assert debt["debts"] is None
-    assert [document["outcome"] for document in firm["documents"]] == ["fetch"]
-    assert firm["documents"][0]["evidence"]["debts"] is not None
+    assert {document["outcome"] for document in sale["documents"]} == {"fetch"}
+    tax, *companies, marriage = sale["documents"]
+    assert tax["evidence"]["debts"] is not None
+    assert len({document["provider"] for document in sale["documents"]}) == 6
+    assert all(document["evidence"]["has_debt"] in (True, False) for document in companies)
+    assert marriage["evidence"]["act_number"]
 
 
 def test_up_again_leaves_everything_running(stack: RunningStack, cli: Cli) -> None:

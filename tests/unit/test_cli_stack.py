@@ -72,6 +72,15 @@ def test_the_examples_are_about_the_first_of_the_population() -> None:
     assert BusinessId(kinds["business"])
 
 
+def test_what_belongs_to_the_business_of_an_example_is_drawn_from_the_population() -> None:
+    plan = load_plan(plan_path(None))
+    firm = Population.make(DEFAULT_SEED).firms_for_examples()[0]
+    [sale] = [demand for demand in asked_by(plan.demands) if demand.subject.kind == "business"]
+    assert [(party.role, party.id) for party in sale.parties] == [("owner", firm.founders[0].text)]
+    assert {document.parameters["account_address"] for document in sale.documents} == {firm.objects[0].account_address}
+    assert [document.about for document in sale.documents if document.about] == ["owner"]
+
+
 def test_an_example_may_name_its_subject_itself() -> None:
     example = ExampleDemand(requester="a", procedure="p", documents=("d",), business="301234567")
     assert asked_by((example,))[0].subject.id == "301234567"

@@ -19,6 +19,7 @@ from deploy.compose import BOOTSTRAP as COMPOSE_BOOTSTRAP
 from deploy.manifests import BOOTSTRAP as CLUSTER_BOOTSTRAP
 from deploy.processes import PROCESSES, REGISTRY_URL, Process
 from deploy.render import FOLDER, main, rendered
+from services.utilities.settings import UtilitiesSettings
 
 STRIMZI = "kafka.strimzi.io/v1"
 KUBERNETES = "1.37.0"
@@ -158,6 +159,15 @@ def test_a_process_is_told_settings_that_it_has_and_all_that_it_needs(
             assert name.removeprefix(process.prefix).split("__")[0].lower() in fields
             monkeypatch.setenv(name, told[name])
         assert str(settings_class(process).read().home) == process.home
+
+
+def test_each_company_has_a_register_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    [process] = [process for process in PROCESSES if process.name == "utilities"]
+    for name, value in process.environment(bootstrap=COMPOSE_BOOTSTRAP, registry=REGISTRY_URL).items():
+        monkeypatch.setenv(name, value)
+    agencies = [word for word in process.arguments if word != "--agency"]
+    stores = UtilitiesSettings.read().stores_of(agencies)
+    assert len(set(stores.values())) == len(agencies) == 6
 
 
 def test_every_process_has_a_folder_in_the_image_and_a_module_that_runs() -> None:
