@@ -8,7 +8,7 @@ import structlog
 
 from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
 from chopar.population import Recipe
-from chopar.process import parser, run
+from chopar.process import register_parser, run
 from services.registry_office.handlers import provider
 from services.registry_office.seed import fill
 from services.registry_office.settings import RegistryOfficeSettings
@@ -20,6 +20,9 @@ async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, 
     store = SqlCivilStore(settings.store.url)
     register = CoalescingCivilRegister(store)
     try:
+        if arguments.backup:
+            await store.backup(arguments.backup)
+            return
         await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
         if arguments.seed:
             added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
@@ -38,9 +41,7 @@ async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, 
 
 
 if __name__ == "__main__":
-    options = parser("services.registry_office", "Answers what follows from civil status acts.")
-    options.add_argument("--seed", action="store_true", help="fill the register with synthetic acts, and exit")
-    options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
+    options = register_parser("services.registry_office", "Answers what follows from civil status acts.")
     options.add_argument(
         "--contradictions", action="store_true", help="list acts that give one person two births or deaths, and exit"
     )

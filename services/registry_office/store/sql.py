@@ -5,6 +5,7 @@ A look-up is one statement whoever is asked about, known or not; connections, ti
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -209,6 +210,10 @@ class SqlCivilStore:
         for person, role, number in rows:
             acts.setdefault((person, role), []).append(number)
         return tuple(sorted(tuple(sorted(numbers)) for numbers in acts.values()))
+
+    async def backup(self, file: Path) -> None:
+        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
+        await self._database.backup(file)
 
     async def close(self) -> None:
         """Close all connections."""
