@@ -112,11 +112,15 @@ class Provider:
     Args:
         agency: its id.
         register: name of its register, as answers carry it.
+        at_once: how many requests may wait for the register at the same time; what suits a service that is asked for
+            each of them by default. With a register that gathers look-ups (`chopar.lookups`) a whole batch, so that it
+            becomes one look-up.
     """
 
-    def __init__(self, agency: str, *, register: str) -> None:
+    def __init__(self, agency: str, *, register: str, at_once: int = 64) -> None:
         self.agency: AgencyId = agency_id(agency)
         self.register = register
+        self.at_once = at_once
         self._functions: dict[str, AnswerFunction] = {}
 
     def answers(self, evidence_type: str) -> Callable[[AnswerFunction], AnswerFunction]:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from pydantic_settings import SettingsConfigDict
 
 from chopar.avro import SchemaFiles
-from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
@@ -149,6 +149,7 @@ async def serve_all(
             one.provider.group,
             [one.provider.topic],
             handler,
+            settings=ConsumeSettings(max_concurrency=one.provider.at_once),
             metrics=consumed,
             replays=replays,
             notes=settings.home / "tried",

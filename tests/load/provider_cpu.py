@@ -156,7 +156,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--count", type=int, default=5_000)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--concurrency", type=int, default=64)
+    options.add_argument("--concurrency", type=int, default=provider.at_once)
     options.add_argument("--profile", action="store_true")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(options.parse_args(), Path(folder)))
