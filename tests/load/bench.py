@@ -8,6 +8,7 @@ and on what else it does. `--all` measures more, `--million` the drain behind a 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -156,6 +157,7 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> int:
     """Run the bench; 1 if an answer was lost, changed or doubled."""
     options = arguments().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was started is ended
     if options.all:
         options.sections = list(SECTIONS)
         options.latency_seconds = max(options.latency_seconds, 12.0)

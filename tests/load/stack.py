@@ -22,7 +22,7 @@ from tests.kafka_fixture import free_ports, run_node
 from tests.load.accounting import peak_mib
 
 CHECKOUT = Path(__file__).parents[2]
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 STOP_SECONDS = 20.0
 TASK_SECONDS = 120
 
