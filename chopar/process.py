@@ -6,6 +6,7 @@ theirs.
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from chopar.observe import configure_logging
 from chopar.settings import ProcessSettings
 
 S = TypeVar("S", bound=ProcessSettings)
+
+_OBJECTS_OF_A_BATCH = 10_000
 
 EXIT_STOPPED = 1
 EXIT_WRONG_USE = 2
@@ -73,6 +76,7 @@ def run(
         return 0
     settings.home.mkdir(parents=True, exist_ok=True)
     configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "), for_good=argv is None)
+    _look_less_for_garbage()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signalled(main, settings, arguments))
@@ -83,6 +87,16 @@ def run(
         structlog.get_logger().error("process.stopped", code=error.code, reason=str(error))
         return EXIT_STOPPED
     return 0
+
+
+def _look_less_for_garbage() -> None:
+    """A batch is some ten thousand objects that live shortly; by Python's defaults each has all others looked through.
+
+    Measured: a sixth of the CPU time of a provider's answers.
+    """
+    gc.collect()
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(_OBJECTS_OF_A_BATCH, 20, 20)
 
 
 async def _until_signalled(
