@@ -22,7 +22,7 @@ from services.benefits.model import Assessment, Category, SocialFile
 from services.benefits.store import CoalescingSocialRegister, SqlSocialStore
 from services.tax.model import DebtEntry
 from services.utilities.handlers import provider_of
-from services.utilities.model import COMPANIES, Account, NetworkService
+from services.utilities.model import COMPANIES, Account, NetworkService, ObjectDebt
 from services.utilities.store import CoalescingUtilityRegister, SqlUtilityStore
 from tests.builders import BUSINESS, PERSON, SECOND_PERSON
 from tests.world import DEADLINE_SECONDS, World, world
@@ -141,6 +141,37 @@ async def test_a_hit_and_no_record_are_of_one_size_and_hide_the_object(here: Wor
         told = b"".join((record.topic.encode(), record.key or b"", *(value for _, value in record.headers)))
         assert b"Bog" not in told
         assert b"Furqat" not in told
+
+
+class SlowRegister:
+    """A register that answers when it may."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+
+    async def debt_of(self, address: str) -> ObjectDebt | None:
+        await self.may_answer.wait()
+        return ObjectDebt(3)
+
+
+async def test_bad_input_49_a_slow_provider_leaves_the_others_alone(here: World) -> None:
+    slow, quick = SlowRegister(), SlowRegister()
+    quick.may_answer.set()
+    for agency, register in (("gas-hududgaz", slow), ("electricity-het", quick)):
+        await here.start_provider(provider_of(COMPANIES[agency_id(agency)]), register, [UtilityDebt])
+    async with here.requester(NOTARY) as requester:
+        exchange = await requester.demand(
+            procedure="real-estate-sale-notary-non-residential",
+            subject=BusinessId(BUSINESS),
+            documents=[paper for paper in debt_papers(SHOP) if paper.type.startswith(("gas", "electricity"))],
+        )
+        arrived = []
+        async with asyncio.timeout(DEADLINE_SECONDS), exchange:
+            async for event in exchange:
+                if isinstance(event, Delivered):
+                    arrived.append(event.document.document_type)
+                    slow.may_answer.set()  # only when the other's answer is there
+    assert arrived == ["electricity-debt-certificate", "gas-debt-certificate"]
 
 
 async def test_the_passport_office_learns_of_the_social_register(here: World, tmp_path: Path) -> None:
