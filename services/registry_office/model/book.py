@@ -175,15 +175,18 @@ class Book:
             raise InvalidEntryError("the act of birth is superseded; the adoption concerns the later one")
         [(before, person)] = birth.named(Role.CHILD)
         [adopted] = adoption.of(Role.CHILD)
-        if adopted.pinfl is not None and adopted.pinfl != before.pinfl:
+        if adopted.pinfl is not None and self._person_of(adopted.pinfl.text) != person:
             raise InvalidEntryError("the act of birth is of another child")
         child = replace(adopted, pinfl=before.pinfl, born_on=adopted.born_on or before.born_on, name_after=None)
         rewritten = replace(birth.act, participants=(child, *adoption.of(*PARENTS)), supersedes=None)
         for entry in [] if person is None else self._of(person):
             of_origin = entry.act.kind in (ActKind.BIRTH, ActKind.PATERNITY) and entry.has(person or "", Role.CHILD)
-            renamed = entry.act.kind is ActKind.NAME_CHANGE and entry.act.recorded_on <= adoption.recorded_on
-            if of_origin or renamed:
+            earlier = entry.act.recorded_on <= adoption.recorded_on
+            if of_origin or (earlier and entry.act.kind is ActKind.NAME_CHANGE):
                 self._withdraw(entry.act.number)
+            elif earlier and entry.act.kind is ActKind.NUMBER_CHANGE:
+                people = tuple(replace(one, name=adopted.name) for one in entry.act.participants)
+                self._put(replace(entry, act=replace(entry.act, participants=people)))
         self._withdraw(birth.act.number)
         self._put(self._entry(rewritten))
 
