@@ -10,7 +10,7 @@ answered the plain way. So for every demand the bytes are those of `answer`: tes
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import count
 from operator import itemgetter
@@ -40,13 +40,13 @@ from gateway.reading import LAYOUT, Reading, Shape, layout_of, read
 from gateway.resolver import check_parameter
 from gateway.standing import Standing
 
-MOST_SHAPES = 2048
+MOST_SHAPES = 1024
 """Some hundreds are asked by a country's agencies in a day."""
 MOST_DOCUMENTS = 16
 """Of demands with more nothing is remembered, so that what is remembered stays small."""
 MOST_TEXTS = 48
 """Of its own, that a demand has of which something is remembered."""
-_MOST_BYTES = 256 * 1024
+_MOST_BYTES = 32 * 1024
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _TASHKENT_MS = TASHKENT.utcoffset(None) // timedelta(milliseconds=1)
@@ -124,10 +124,7 @@ class Renderings:
         elif decision.demand is not None and _are_in_order(_checks(decision.demand), reading.texts):
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]
-            rendering = make(cause, decision.demand, self._standing)
-            if rendering is not None and rendering.answer(cause, Reply(cause), reading) != outputs:
-                rendering = None
-            self._known[known] = rendering
+            self._known[known] = make(cause, decision.demand, outputs, self._standing)
         return outputs
 
 
@@ -272,20 +269,22 @@ class Rendering(NamedTuple):
         ]
 
 
-def make(cause: Cause, demand: Demand, standing: Standing) -> Rendering | None:
+def make(cause: Cause, demand: Demand, said: Outputs, standing: Standing) -> Rendering | None:
     """How demands of the shape of this one are answered; None if that follows from more than their shape.
 
     Args:
         cause: of the demand.
         demand: as it was read. Its own texts are in order.
+        said: how it was answered the plain way.
         standing: what held.
     """
     if demand.acting_as is ActingAs.PARENT or len(demand.documents) > MOST_DOCUMENTS:
         return None  # a parent acts until the subject is of age, which its identifier says
-    specimen = _specimen(demand, cause.received_at)
+    at_ms = _another_time(cause.timestamp_ms)
+    specimen = _specimen(demand, at_ms)
     schema_id, _ = unframe(cause.value)
     value = frame(schema_id, encode_body(standing.accepted[schema_id], specimen))
-    asked = cause._replace(demand_id=specimen.demand_id, value=value)
+    asked = cause._replace(demand_id=specimen.demand_id, value=value, timestamp_ms=at_ms)
     decision, reading = decided(asked, standing), read(value)
     if decision.resolution is None or reading is None:
         return None  # something before the law was at fault
@@ -312,13 +311,15 @@ def make(cause: Cause, demand: Demand, standing: Standing) -> Rendering | None:
     values = rendering.values(asked, reading, texts)
     own = len(values) - len(reading.fields)
     outputs = rendered(asked, standing, decision)
-    size = sum(len(one.value or b"") for one in (*outputs.before, *outputs.after))
-    if len(set(values[:own])) != own or size > _MOST_BYTES:
-        return None  # two times of the specimen fall together, so nobody could tell which of them stands where
-    return rendering._replace(
+    common = b"".join(one.value or b"" for one in (*said.before, *said.after))
+    if len(common) > _MOST_BYTES or len(set(values[:own])) != own or any(value in common for value in values):
+        return None  # what is the specimen's own could not be told from what stands in all, or from each other
+    rendering = rendering._replace(
         before=tuple(_cut(one, record, 0, values) for one, record in zip(outputs.before, BEFORE, strict=True)),
         after=tuple(_cut(one, AFTER, number, values) for number, one in enumerate(outputs.after)),
     )
+    given = read(cause.value)
+    return rendering if given is not None and rendering.answer(cause, Reply(cause), given) == said else None
 
 
 def _cut(sent: Outgoing, record: str, number: int, values: Sequence[bytes]) -> _Cut:
@@ -332,8 +333,16 @@ def _cut(sent: Outgoing, record: str, number: int, values: Sequence[bytes]) -> _
     return _Cut(sent.topic, record, number, parts, taken)
 
 
-def _specimen(demand: Demand, at: datetime) -> Demand:
+def _another_time(timestamp_ms: int) -> int:
+    """Of the same day in Tashkent."""
+    day = (timestamp_ms + _TASHKENT_MS) // _DAY_MS
+    early_ms = day * _DAY_MS - _TASHKENT_MS + 12_345_678
+    return early_ms if early_ms != timestamp_ms else early_ms + 1
+
+
+def _specimen(demand: Demand, at_ms: int) -> Demand:
     """A demand of the same shape whose own texts and times occur nowhere else; equal ones stay equal."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
     numbers = count(1)
     identifiers: dict[str, str] = {}
 
@@ -369,7 +378,7 @@ def _specimen(demand: Demand, at: datetime) -> Demand:
 
 
 def _pinfl(number: int) -> str:
-    first = f"3010190{number:03d}001"
+    first = f"6290296{number:03d}001"  # nobody's until 2096
     return first + str(pinfl_check_digit(first))
 
 

@@ -9,7 +9,7 @@ import pytest
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import Demand, FetchMode
 from gateway.answer import Cause, answer
-from gateway.rendering import MOST_DOCUMENTS, MOST_TEXTS, Renderings, make
+from gateway.rendering import MOST_DOCUMENTS, MOST_TEXTS, Renderings
 from gateway.standing import Standing
 from tests.builders import demand, demand_id, pinfl
 from tests.oracle.asking import PARAMETERS, list_files, with_changes
@@ -58,8 +58,6 @@ def test_every_answer_by_the_lists_is_remembered_as_it_was_given(requester: str,
                     )
                     for number in (1, 2)
                 )
-                rendering = make(cause_of(first, at), first, holds(world))
-                assert rendering is not None
                 renderings = Renderings(holds(world))
                 for asked in (first, first, second):
                     cause = cause_of(asked, at)

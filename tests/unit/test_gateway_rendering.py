@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chopar.bus.consume import Outputs
-from chopar.identifiers import AgencyId
+from chopar.identifiers import AgencyId, pinfl_check_digit
 from chopar.messages.demand import Demand, FetchMode
-from gateway.answer import Cause, Reply, answer
+from gateway.answer import Cause, Reply, answer, decided
 from gateway.reading import LAYOUT, layout_of, read
-from gateway.rendering import Renderings, make
+from gateway.rendering import Renderings, _specimen, make
 from gateway.standing import Standing
 from tests.builders import BUSINESS, NOW, NOW_MS, PERSON, SECOND_PERSON, demand, demand_id, pinfl
 from tests.simulation.mutants import Mutants
@@ -63,7 +63,7 @@ def compare(renderings: Renderings, holds: Standing, causes: Sequence[Cause]) ->
 
 def remembered(asked: Demand, holds: Standing = HOLDS) -> Any:
     """The rendering of a demand's shape; there must be one."""
-    made = make(cause_of(asked), asked, holds)
+    made = make(cause_of(asked), asked, answer(cause_of(asked), holds), holds)
     assert made is not None
     return made
 
@@ -202,13 +202,30 @@ def test_a_parent_acts_as_long_as_the_child_is_one() -> None:
         "requester": "preschool-school-ministry",
         "procedure": "preschool-referral",
     }
-    asked = demand(**fields)
-    assert make(cause_of(asked), asked, HOLDS) is None
+    child = "5010120001001"
+    child += str(pinfl_check_digit(child))
     causes = [
-        cause_of(demand(**{**fields, "demand_id": demand_id(n), "subject": {"kind": "person", "id": person}}))
-        for n, person in enumerate([PERSON, "50101150010016", PERSON, "50101150010016", PERSON])
+        cause_of(demand(**fields, demand_id=demand_id(number), subject={"kind": "person", "id": person}))
+        for number, person in enumerate([child, child, PERSON, child, PERSON, PERSON])
     ]
     compare(Renderings(HOLDS), HOLDS, causes)
+    compare(Renderings(HOLDS), HOLDS, causes[::-1])
+    assert [decided(cause, HOLDS).refused for cause in causes[1:3]] == [None, "not_entitled_to_act"]
+
+
+def test_a_blank_parameter_counts_as_missing_here_too() -> None:
+    renderings = Renderings(CONNECTED)
+    fields = {**SHAPES["of two persons"]}
+    codes = set()
+    for number, second in enumerate([SECOND_PERSON, PERSON, SECOND_PERSON, "  ", "", SECOND_PERSON, "x"]):
+        fields["documents"] = ({"type": "kinship-certificate", "parameters": {"second_person": second}},)
+        cause = cause_of(demand(**fields, demand_id=demand_id(number)), number)
+        compare(renderings, CONNECTED, [cause])
+        resolution = decided(cause, CONNECTED).resolution
+        assert resolution is not None
+        codes.add(resolution.documents[0].code.value)
+    assert renderings.remembered == 1
+    assert codes == {"ground", "missing_parameter", "malformed_identifier"}
 
 
 def test_equal_texts_are_another_shape_than_different_ones() -> None:
@@ -231,6 +248,20 @@ def test_equal_texts_are_another_shape_than_different_ones() -> None:
         for number in range(4):
             one = demand(**changes, demand_id=demand_id(number), case_id=f"case {number}")
             compare(renderings, CONNECTED, [cause_of(one, number)])
+
+
+@pytest.mark.parametrize("field", ["case_id", "official", "person"])
+def test_an_asker_that_knows_the_specimen_cannot_mislead(field: str) -> None:
+    """What is the specimen's own stands in a name that all of the shape have, and in a text of their own."""
+    specimen = _specimen(demand(), NOW_MS)
+    text = specimen.subject.id if field == "person" else getattr(specimen, field)
+    own = {"subject": {"kind": "person", "id": text}} if field == "person" else {field: text}
+    named = {"documents": ({"type": text},), "parties": ({"role": text, "kind": "person", "id": SECOND_PERSON},)}
+    renderings = Renderings(HOLDS)
+    first = [cause_of(demand(demand_id=demand_id(number), **own, **named), number) for number in range(4)]
+    later = [cause_of(demand(demand_id=demand_id(number), **named), number) for number in range(4)]
+    compare(renderings, HOLDS, [*first, *later, *first])
+    compare(Renderings(HOLDS), HOLDS, [*later, *first, *later])
 
 
 def test_the_day_and_the_topic_belong_to_what_is_remembered() -> None:
