@@ -1,5 +1,6 @@
 """What follows from acts, as the registry office says it: families, kinship, marriage, acts; as of a day."""
 
+import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chopar.avro import SchemaFiles
 from chopar.identifiers import PersonId
-from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
+from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE, Kinship
 from chopar.messages.evidence import EvidenceRequested
 from chopar.provider import AmbiguousSubject, Answer, NoRecord, ProviderError
 from services.registry_office.handlers import COVERAGE, provider
@@ -17,7 +19,7 @@ from services.registry_office.model.acts import Act, ActKind, Role
 from services.registry_office.model.answers import EVIDENCE_TYPES
 from services.registry_office.model.book import Book
 from services.registry_office.model.days import PartialDate
-from services.registry_office.model.family import NONE_FOUND, FamilyOn, kinship
+from services.registry_office.model.family import NONE_FOUND, RELATIONS, FamilyOn, kinship
 from services.registry_office.model.names import PersonName
 from services.registry_office.store import CoalescingCivilRegister, DictCivilStore
 from tests.builders import BUSINESS, NOW, demand_id
@@ -368,6 +370,17 @@ def test_the_provider_answers_what_evidence_csv_asks_of_it() -> None:
     assert len(CIVIL_STATUS_EVIDENCE) == len(EVIDENCE_TYPES)
 
 
+def test_the_schema_lists_every_relation() -> None:
+    [said] = [
+        field["doc"]
+        for field in json.loads(SchemaFiles.shipped().texts[Kinship.RECORD])["fields"]
+        if field["name"] == "relation"
+    ]
+    words = {word.strip() for word in said.split(":")[1].split(";")[0].split(",")}
+    assert words | {NONE_FOUND} == RELATIONS
+    assert NONE_FOUND in said
+
+
 # --- Properties -------------------------------------------------------------------------------------------------------
 
 
@@ -429,6 +442,7 @@ def test_relations_hold_in_both_directions(made: tuple[Book, list[PersonId]], da
             there, back = kinship(mine, theirs, day), kinship(theirs, mine, day)
             if there.relation in _CONVERSE:
                 assert back.relation in _CONVERSE[there.relation], (there, back)
+            assert there.relation in RELATIONS
             assert set(there.acts) == set(back.acts)
             assert all(book.entries[number].in_force_on(day) for number in there.acts)
 

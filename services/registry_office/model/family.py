@@ -245,6 +245,16 @@ _BLOOD = {
 }
 
 
+RELATIONS = frozenset(
+    {
+        NONE_FOUND, "same_person", "half_brother", "half_sister", "husband", "wife", "former_husband", "former_wife",
+        "mother_in_law", "father_in_law", "son_in_law", "daughter_in_law", "stepmother", "stepfather", "stepson",
+        "stepdaughter", *(word for words in _BLOOD.values() for word in words),
+    }
+)  # fmt: skip
+"""All that `kinship` can say; the schema lists them."""
+
+
 def _by_blood(family: FamilyOn, other: str) -> Relative | None:
     mine, theirs = family.ancestors(family.person), family.ancestors(other)
     common = mine.keys() & theirs.keys()
