@@ -132,22 +132,25 @@ class KafkaFetcher:
         done = first is not None and first.done() and not first.cancelled() and first.exception() is None
         return first.result() if first is not None and done else None
 
-    def _forget_first(self, partition: TopicPartition | None = None) -> Any:
-        """Drop the waiting record, if it is of this partition (or of any)."""
+    def _forget_first(self, partition: TopicPartition) -> Any:
+        """Drop the waiting record, if it is of this partition."""
         waiting = self._waiting_record()
-        if waiting is not None and partition in (None, (waiting.topic, waiting.partition)):
+        if waiting is not None and partition == (waiting.topic, waiting.partition):
             self._first = None
             return waiting
         return None
 
-    async def _close(self) -> None:
-        self._stopped = True
+    async def _cancel_first(self) -> None:
         first, self._first = self._first, None
         if first is not None:
             first.cancel()
             await asyncio.wait([first])
             if not first.cancelled():
                 first.exception()  # looked at, so that nobody complains
+
+    async def _close(self) -> None:
+        self._stopped = True
+        await self._cancel_first()
         client, self._client = self._client, None
         if client is not None:
             await closed(_stop(client), self._settings)
@@ -220,6 +223,9 @@ class KafkaConsumer(KafkaFetcher):
         self._assigned = assigned
         self._revoked = revoked
         self._assigning: asyncio.Task[None] | None = None
+        self._start: dict[TopicPartition, int] = {}
+        """What is held began here."""
+        self._rebalances = 0
         self._error: Exception | None = None
         self._settled = asyncio.Event()
         """Set while partitions are held: in a rebalance aiokafka's getmany waits for its end, whatever its time-out."""
@@ -257,7 +263,18 @@ class KafkaConsumer(KafkaFetcher):
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        return await super().fetch(max_records, max(0.0, deadline - loop.time()))
+        rebalances = self._rebalances
+        batch = await super().fetch(max_records, max(0.0, deadline - loop.time()))
+        if rebalances != self._rebalances:
+            self._put_back(batch)  # aiokafka waits for a rebalance in the middle of a read, and goes on with the new
+            return {}
+        return batch
+
+    def _put_back(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Begin these again, if they are held: `assigned` may not have returned, and nothing was given out since."""
+        for place in batch:
+            if place in self._start:
+                self._open().seek(place_of(place), self._start[place])
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
@@ -297,14 +314,16 @@ class KafkaConsumer(KafkaFetcher):
 
     async def _on_revoked(self) -> None:
         self._settled.clear()
+        self._rebalances += 1
         await self._cancel_assigning()
-        self._forget_first()
+        await self._cancel_first()
         if self._held:
             try:
                 await self._revoked(self._held)
             except Exception as error:  # noqa: BLE001  aiokafka would only log it; the next fetch raises it
                 self._error = error
         self._held = frozenset()
+        self._start = {}
 
     async def _on_assigned(self, places: Sequence[TopicPartition]) -> None:
         """Name the start of every partition ourselves, then let `assigned` run beside: heartbeats begin after this."""
@@ -322,6 +341,7 @@ class KafkaConsumer(KafkaFetcher):
             self._error = error
         else:
             self._held = frozenset(start)
+            self._start = start
             if start:
                 self._assigning = asyncio.create_task(_call(self._assigned, start))
         finally:
