@@ -23,7 +23,7 @@ from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.identifiers import uuid7
 
 CHECKOUT = Path(__file__).parents[2]
-OFFSETS = (0, 1, 20, 23, 24, 1012, 1013)
+OFFSETS = (0, 1, 20, 22, 23, 24, 1012, 1013)
 DEADLINE_SECONDS = 60.0
 COMMAND_SECONDS = 300
 
