@@ -13,7 +13,7 @@ from chopar.avro import SchemaFiles
 from chopar.bus.port import Bus, Outgoing, Sent, partition_of
 from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError, TooLargeError
-from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7
+from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7, uuid7_milliseconds
 from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
 from chopar.schema_registry import Decoder, Encoder, SchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
@@ -121,10 +121,11 @@ class DemandSender:
 
     async def _deliver(self, demands: Sequence[tuple[UUID, bytes]]) -> list[Sent | ChoparError]:
         """Send demands by their ids and bytes; one entry each, in order, as of `Producer.send`."""
-        time_ms = int(self._clock().timestamp() * 1000)
-        return await self._producer.send([self._outgoing(demand_id, value, time_ms) for demand_id, value in demands])
+        return await self._producer.send([self._outgoing(demand_id, value) for demand_id, value in demands])
 
-    def _outgoing(self, demand_id: UUID, value: bytes, time_ms: int) -> Outgoing:
+    def _outgoing(self, demand_id: UUID, value: bytes) -> Outgoing:
+        # The time of its id: a demand that is sent again is the same message, to the byte.
+        time_ms = uuid7_milliseconds(demand_id)
         origin = Origin(source=f"/agencies/{self.agency}", time_ms=time_ms, correlation_id=demand_id)
         message_id = derived_uuid("demand", origin.key, value)
         place = partition_of(origin.key, PARTITIONS)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from chopar.avro import frame
 from chopar.bus.inbox import KEPT
+from chopar.bus.memory import SendFault
 from chopar.bus.port import TopicPartition, partition_of
 from chopar.errors import ConfigurationError, StoreUnavailableError, TooLargeError
 from chopar.identifiers import PersonId
@@ -323,6 +324,17 @@ async def test_a_demand_is_kept_while_the_broker_is_away_and_sent_when_it_is_bac
         assert [record.value for record in sent] == [rig.encoder.encode(demand)]
         [waiting] = await requester.waiting()
         assert waiting.demand_id == demand.demand_id
+
+
+async def test_a_demand_that_is_sent_again_is_the_same_message_to_the_byte(rig: DurableRig) -> None:
+    async with rig.made() as requester:
+        rig.bus.faults.send = lambda _: SendFault.WRITTEN
+        await rig.ask(requester)
+        rig.bus.faults.send = lambda _: None
+        rig.now += timedelta(seconds=5)
+        await requester.send_waiting()
+    first, again = rig.bus.records(f"demand.submitted.{HET}")
+    assert (again.key, again.value, again.headers) == (first.key, first.value, first.headers)
 
 
 async def test_a_demand_of_the_applications_transaction_is_sent_if_that_is_committed(rig: DurableRig) -> None:
