@@ -4,6 +4,8 @@ No parameter of a statement and no password of an address reaches an error or a 
 owner's.
 """
 
+import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -49,7 +51,19 @@ def open_engine(address: URL, **options: Any) -> AsyncEngine:
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
     engine = create_async_engine(address, hide_parameters=True, **options)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
     return engine
+
+
+def _roll_back(connection: Any, *_: object) -> None:
+    """End the transaction of a connection that is given up in the middle of a statement, as by a cancellation.
+
+    SQLite closes a connection only when its last statement is finished, and one that was cancelled is held by its
+    traceback: the transaction would stay open, and with it the lock.
+    """
+    with contextlib.suppress(RuntimeError):  # no loop: the garbage collector gives it up, and the statement too
+        task = asyncio.get_running_loop().create_task(connection.driver_connection.rollback())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

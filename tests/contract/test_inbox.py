@@ -400,3 +400,17 @@ def test_an_address_of_another_kind_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Inbox(url)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+
+
+async def test_batches_that_are_cancelled_anywhere_leave_no_lock_behind(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    kept: list[object] = []  # a traceback holds the statement that was cancelled
+    for number in range(120):
+        task = asyncio.create_task(world.act(*(effect(number * 3 + more) for more in range(3))))
+        until = loop.time() + number * 0.0001
+        while loop.time() < until:
+            await asyncio.sleep(0)  # a little further each time
+        task.cancel()
+        kept += await asyncio.gather(task, return_exceptions=True)
+        await world.act(effect(-1))  # raises, where the lock is never given back
+    assert any(isinstance(one, asyncio.CancelledError) for one in kept)
