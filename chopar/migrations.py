@@ -94,7 +94,7 @@ async def bring_up_to_date(
 
 
 async def differences(address: URL, migrations: Migrations) -> Sequence[str]:
-    """Where a database differs from what the code says of its tables, for tests and for `--check` of a deployment.
+    """Where a database differs from what the code says of its tables; for tests of a service.
 
     Raises:
         RegisterUnavailableError: retriable; the database does not answer.
