@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from chopar.avro import SchemaFiles, decode_body, decode_message, encode_body, parse_schema
 from chopar.avro_reader import make_reader
 from chopar.errors import UndecodableError
-from chopar.messages import civil_status, demand, evidence, exchange, law, operations
+from chopar.messages import civil_status, demand, evidence, exchange, law, operations, social, utility
 from chopar.messages.record import Message
 from tests.avro_values import LIKELY, data
 from tests.builders import demand as a_demand
@@ -22,7 +22,7 @@ from tests.builders import demand as a_demand
 FILES = SchemaFiles.shipped()
 MODELS = {
     model.RECORD: model
-    for module in (civil_status, demand, evidence, exchange, law, operations)
+    for module in (civil_status, demand, evidence, exchange, law, operations, social, utility)
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, Message) and "RECORD" in vars(model)
 }
