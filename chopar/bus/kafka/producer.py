@@ -42,9 +42,12 @@ _Results = list[Sent | ChoparError]
 class _Batch:
     """A batch of one partition under construction, then on its way."""
 
+    __slots__ = ("append", "builder", "error", "future", "indices", "place")
+
     def __init__(self, place: TopicPartition, builder: Any) -> None:
         self.place = place
         self.builder = builder
+        self.append = builder.append
         self.indices: list[int] = []
         self.future: asyncio.Future[Any] | None = None
         self.error: BaseException | None = None
@@ -128,21 +131,22 @@ class KafkaProducer:
     ) -> list[_Batch]:
         """Put records into batches, each partition's in order; what is too large gets its result at once."""
         batches: list[_Batch] = []
-        current: dict[TopicPartition, _Batch] = {}
+        current: dict[tuple[str, int], _Batch] = {}
+        half = self._settings.max_record_bytes // 2
         for index in indices:
             topic, partition, key, value, headers = records[index]
-            limit = self._settings.max_record_bytes
-            if len(value or b"") + len(key or b"") + len(headers) * 64 > limit // 2:
+            if len(value or b"") + len(key or b"") + len(headers) * 64 > half:
                 size = size_bytes(records[index])
-                if topic.endswith(DEAD_LETTER_SUFFIX):
-                    limit = LARGEST_BYTES
+                limit = LARGEST_BYTES if topic.endswith(DEAD_LETTER_SUFFIX) else self._settings.max_record_bytes
                 if size > limit:
                     results[index] = TooLargeError(f"{size} bytes; {limit} are the most that one record may have")
                     continue
-            place = TopicPartition(topic, partition)
+            place = topic, partition
             batch = current.get(place)
-            if batch is None or not _append(batch, index, key, value, headers):
-                batch = current[place] = _Batch(place, client.create_batch())
+            if batch is not None and batch.append(timestamp=None, key=key, value=value, headers=[*headers]) is not None:
+                batch.indices.append(index)
+            else:
+                batch = current[place] = _Batch(TopicPartition(topic, partition), client.create_batch())
                 batches.append(batch)
                 _append(batch, index, key, value, headers)  # an empty batch takes any record
         return batches
@@ -157,8 +161,8 @@ class KafkaProducer:
                 error = batch.future.exception()
             if error is None and batch.future is not None:
                 metadata = batch.future.result()
-                for number, index in enumerate(batch.indices):
-                    results[index] = Sent(metadata.offset + number, metadata.timestamp)
+                offset, stamp = metadata.offset, metadata.timestamp
+                results.update((index, Sent(offset + number, stamp)) for number, index in enumerate(batch.indices))
                 continue
             if isinstance(error, _TOO_LARGE) or batch.place in cut:
                 # The broker refused a batch; those behind it in the partition only failed for their sequence.
@@ -195,7 +199,7 @@ class KafkaProducer:
 
 
 def _append(batch: _Batch, index: int, key: bytes | None, value: bytes | None, headers: Sequence[Any]) -> bool:
-    if batch.builder.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+    if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
         return False
     batch.indices.append(index)
     return True
