@@ -12,6 +12,9 @@ from pathlib import Path
 
 from chopar.bus.port import Record, TopicPartition
 from chopar.bus.tried import Tried
+from chopar.messages.operations import ReplayAction
+from tests.unit.test_replay import GROUP, Relay, Stage
+from tests.unit.test_replay import record as replayed
 
 CHECKOUT = Path(__file__).parents[2]
 LIVES = 12
@@ -58,12 +61,29 @@ def notes(folder: Path, group: str = "group") -> Tried:
     return made
 
 
-def died_of(tried: Tried, *offsets: int) -> None:
+def died_of(tried: Tried, *offsets: int, place: TopicPartition = PLACE) -> None:
     """As if the process had died in there: the note stays."""
-    noted = tried.noted({PLACE: [record(offset) for offset in offsets]})
+    noted = tried.noted({place: [record(offset) for offset in offsets]})
     noted.__enter__()
     tried.close()
     noted.__exit__(None, None, None)  # the file is closed: nothing is written
+
+
+async def test_a_dead_letter_that_kills_who_replays_it_is_given_up_too(tmp_path: Path) -> None:
+    stage, relay = Stage(), Relay()
+    deadly, harmless = await stage.bury(replayed(7), replayed(8))
+    for _ in range(3):
+        died_of(notes(tmp_path, GROUP), 0, place=TopicPartition("in.dlq", 0))
+    died_of(notes(tmp_path, GROUP), 1, place=TopicPartition("in.dlq", 0))
+    async with stage.running(relay, notes=tmp_path):
+        await stage.decide(ReplayAction.REPLAY, deadly, harmless)
+        ended = await stage.until_ended(2)
+    assert {(one.offset, one.outcome.value, one.code) for one in ended} == {
+        (0, "failed", "killed_its_process"),
+        (1, "handled", None),
+    }
+    assert [record.offset for record in relay.handled] == [8]
+    assert list(tmp_path.glob("*.suspects")) == []
 
 
 def test_who_ends_in_order_leaves_no_suspicion(tmp_path: Path) -> None:

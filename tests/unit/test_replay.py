@@ -93,14 +93,14 @@ class Stage:
         )
 
     @asynccontextmanager
-    async def running(self, *handlers: Relay) -> AsyncIterator[None]:
+    async def running(self, *handlers: Relay, notes: Path | None = None) -> AsyncIterator[None]:
         """Loops of one group that run."""
         loops = []
         for handler in handlers:
             replays = Replays(
                 self.bus, GROUP, FILES, self.registry, retry_first_seconds=0.001, retry_most_seconds=0.004
             )
-            loops.append(ConsumeLoop(self.bus, GROUP, ["in"], handler, settings=QUICK, replays=replays))
+            loops.append(ConsumeLoop(self.bus, GROUP, ["in"], handler, settings=QUICK, replays=replays, notes=notes))
         tasks = [asyncio.create_task(loop.run()) for loop in loops]
         try:
             yield
