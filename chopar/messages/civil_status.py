@@ -8,7 +8,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from chopar.messages.evidence import Evidence
 from chopar.messages.record import Part
@@ -31,10 +31,10 @@ class PersonInAct(Part):
     """Somebody as an act names them."""
 
     role: str | None = None
-    surname: str | None = None
-    given_name: str | None = None
-    patronymic: str | None = None
-    born_on: PartialDay | None = None
+    surname: str | None = Field(default=None, repr=False)
+    given_name: str | None = Field(default=None, repr=False)
+    patronymic: str | None = Field(default=None, repr=False)
+    born_on: PartialDay | None = Field(default=None, repr=False)
 
 
 class FamilyMember(Part):

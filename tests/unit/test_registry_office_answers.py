@@ -430,7 +430,7 @@ _CONVERSE = {
 }  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(registers(), st.dates(date(1990, 1, 1), date(2026, 1, 1)))
 def test_relations_hold_in_both_directions(made: tuple[Book, list[PersonId]], day: date) -> None:
     book, people = made

@@ -305,3 +305,14 @@ def test_a_stranger_has_no_file() -> None:
     file = book().file_of(GRANDFATHER.text)
     assert file is not None
     assert not FamilyOn(file, date(1960, 1, 1)).known
+
+
+def test_nothing_that_is_shown_names_anybody() -> None:
+    made = book()
+    file = made.file_of(SON.text)
+    assert file is not None
+    seen = FamilyOn(file, TODAY)
+    shown = repr((file, made.entries, seen.parents(), seen.children(), seen.marriages(), family()))
+    assert "B-son" in shown
+    for secret in (SON.text, FATHER.text, "Karimov", "Jasur", "1990, 1, 10", "1990-01-10"):
+        assert secret not in shown

@@ -13,7 +13,7 @@ How entries are stored is left to the store, what follows from them to `family`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from chopar.errors import InvalidEntryError, NotFoundError
@@ -39,7 +39,7 @@ class Entry:
     """
 
     act: Act
-    persons: tuple[str | None, ...]
+    persons: tuple[str | None, ...] = field(repr=False)
     superseded_by: str | None = None
     superseded_on: date | None = None
 
@@ -74,7 +74,7 @@ class PersonFile:
             origin and death of those named in the person's own; by day and number.
     """
 
-    person: str
+    person: str = field(repr=False)
     entries: tuple[Entry, ...]
 
 

@@ -42,6 +42,11 @@ class PartialDate:
         except ValueError:
             raise InvalidEntryError("there is no such day in the calendar") from None
 
+    def __repr__(self) -> str:
+        return "PartialDate(…)"
+
+    __str__ = __repr__
+
     @classmethod
     def of(cls, day: date) -> "PartialDate":
         """A whole day."""

@@ -6,7 +6,7 @@ what the other is to that person.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from chopar.identifiers import PersonId
@@ -30,9 +30,9 @@ class Relative:
     """
 
     relation: str
-    person: str | None
+    person: str | None = field(repr=False)
     acts: tuple[str, ...]
-    born: str = ""
+    born: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Marriage:
     """
 
     entry: Entry | None
-    spouse: str | None
+    spouse: str | None = field(repr=False)
     role: Role
     ended_by: Entry | None = None
 
@@ -134,7 +134,8 @@ class FamilyOn:
             if ended is not None:
                 used.add(ended.act.number)
             else:
-                ended = self.death_of(spouse) or own_death
+                deaths = [death for death in (self.death_of(spouse), own_death) if death is not None]
+                ended = min(deaths, key=_died, default=None)
             found.append(Marriage(entry, spouse, role, ended))
         for divorce in divorces:
             if divorce.act.number not in used:
@@ -260,7 +261,9 @@ def _by_blood(family: FamilyOn, other: str) -> Relative | None:
     common = mine.keys() & theirs.keys()
     if not common:
         return None
-    steps = min(((mine[one][0], theirs[one][0]) for one in common), key=lambda pair: (sum(pair), pair))
+    # Where two ways are as near, the same one is taken whichever of the two is asked about.
+    closest = min(common, key=lambda one: (mine[one][0] + theirs[one][0], one))
+    steps = (mine[closest][0], theirs[closest][0])
     nearest = [one for one in sorted(common) if (mine[one][0], theirs[one][0]) == steps]
     acts = tuple(number for one in nearest for number in (*mine[one][1], *theirs[one][1]))
     relation = _by_sex(other, *_BLOOD[steps], "")
@@ -281,27 +284,39 @@ def _by_marriage(family: FamilyOn, other: str) -> Relative | None:
 
 def _by_marriage_of_near_kin(family: FamilyOn, others: FamilyOn) -> Relative | None:
     """Parents and children of a spouse, spouses of a parent or child, as far as both files tell."""
-    other = others.person
-    for marriage in family.marriages():
-        if marriage.entry is not None and marriage.ended_by is None and marriage.spouse is not None:
-            for parent in family.parents(marriage.spouse):
-                if parent.person == other:
-                    return Relative(f"{parent.relation}_in_law", other, (marriage.entry.act.number, *parent.acts))
-            for child in family.parents(other):
-                if child.person == marriage.spouse:
-                    step = _by_sex(other, "stepson", "stepdaughter", "")
-                    return Relative(step, other, (marriage.entry.act.number, *child.acts))
-    for marriage in others.marriages():
-        if marriage.entry is not None and marriage.ended_by is None and marriage.spouse is not None:
-            for parent in family.parents(marriage.spouse):
-                if parent.person == family.person:
-                    in_law = _by_sex(other, "son_in_law", "daughter_in_law", "")
-                    return Relative(in_law, other, (marriage.entry.act.number, *parent.acts))
-            for parent in family.parents():
-                if parent.person == marriage.spouse:
-                    step = _by_sex(other, "stepfather", "stepmother", "")
-                    return Relative(step, other, (marriage.entry.act.number, *parent.acts))
-    return None
+    me, other = family.person, others.person
+    found: list[Relative] = []
+    for act, spouse in _spouses(family):
+        for parent in family.parents(spouse):
+            if parent.person == other:
+                found.append(Relative(f"{parent.relation}_in_law", other, (act, *parent.acts)))
+        for parent in family.parents(other):
+            if parent.person == spouse:
+                found.append(Relative(_by_sex(other, "stepson", "stepdaughter", ""), other, (act, *parent.acts)))
+    for act, spouse in _spouses(others):
+        for parent in family.parents(spouse):
+            if parent.person == me:
+                found.append(Relative(_by_sex(other, "son_in_law", "daughter_in_law", ""), other, (act, *parent.acts)))
+        for parent in family.parents(me):
+            if parent.person == spouse:
+                found.append(Relative(_by_sex(other, "stepfather", "stepmother", ""), other, (act, *parent.acts)))
+    # Of several, the same one is taken whichever of the two is asked about: the acts are the same both ways.
+    return min(found, key=lambda one: one.acts, default=None)
+
+
+def _spouses(family: FamilyOn) -> list[tuple[str, str]]:
+    """The acts of marriages that last, and to whom."""
+    return [
+        (one.entry.act.number, one.spouse)
+        for one in family.marriages()
+        if one.entry is not None and one.ended_by is None and one.spouse is not None
+    ]
+
+
+def _died(death: Entry) -> tuple[date, date, str]:
+    """Who died first; by the act where the days do not tell."""
+    died_on = death.act.died_on
+    return died_on.earliest if died_on else death.act.recorded_on, death.act.recorded_on, death.act.number
 
 
 def _by_sex(person: str | None, man: str, woman: str, unknown: str) -> str:

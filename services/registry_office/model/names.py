@@ -2,7 +2,8 @@
 
 A name is stored whole, letter by letter. Only the key that a search compares is folded: Unicode form, case, the five
 apostrophes of oʻ and gʻ, and the alphabet, so that Каримов, KARIMOV and a Karimov with a Cyrillic а in it are found by
-one search. A word of two alphabets is flagged for a person to look at, and never mended.
+one search. A word of two alphabets is flagged for a person to look at, and never mended. Their `repr` hides them,
+as that of identifiers does.
 """
 
 import re
@@ -46,6 +47,11 @@ class PersonName:
                 reject_forbidden(part)
                 if not part.strip():
                     raise InvalidEntryError("a part of a name that does not exist is left out, not left blank")
+
+    def __repr__(self) -> str:
+        return "PersonName(…)"
+
+    __str__ = __repr__
 
     @property
     def whole(self) -> str:

@@ -1,7 +1,7 @@
 """What evidence functions ask of the register, and what a store keeps."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from chopar.identifiers import PersonId
@@ -38,7 +38,7 @@ class NameFound:
     role: Role
     name: PersonName
     name_after: PersonName | None
-    person: str | None
+    person: str | None = field(repr=False)
 
     @property
     def mixed_script(self) -> bool:
