@@ -41,7 +41,7 @@ from chopar.topics import DEMAND_RESOLVED
 
 _CATCH_UP_RECORDS = 500
 _LISTEN_SECONDS = 0.5
-_MOST_READ = 10_000
+_MOST_READ = 2000
 """Demands whose decoded form is kept: an answer follows its resolution within moments as a rule."""
 
 _NOTHING = Outputs()
