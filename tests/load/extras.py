@@ -88,7 +88,8 @@ def partitions(options: argparse.Namespace, kept: list[Run], say: Say) -> dict[s
     """Other partition counts everywhere, each on a broker of its own."""
     result: dict[str, Any] = {}
     for count in PARTITIONS:
-        with own_stack("--partitions", str(count)) as made, services(made):
+        # Of the two agencies that it takes: for all of them a small broker would hold thousands of partitions.
+        with own_stack("--partitions", str(count), "--agencies", "2") as made, services(made):
             runs = [ask(made, warm=3, seconds=options.seconds) for _ in range(max(1, options.rounds - 1))]
             result[str(count)] = summary(runs)
             half = runs[0]["exchanges"] / runs[0]["seconds"] / 2

@@ -32,7 +32,7 @@ def with_partitions(count: int) -> None:
 
 
 def with_agencies(count: int) -> None:
-    """The gateway subscribes to so many agencies: those of the lists, and behind them silent ones."""
+    """So many agencies are connected: the two that it takes, others of the lists, and behind them silent ones."""
     from types import SimpleNamespace
 
     from chopar.identifiers import agency_id
@@ -43,8 +43,9 @@ def with_agencies(count: int) -> None:
 
     def loaded(folder: Any) -> Any:
         listed = [agency.id for agency in load(folder).agencies.values() if agency.is_connected_kind]
-        others = [*sorted(agency for agency in listed if agency != AGENCY), *silent_agencies(count)]
-        chosen = [AGENCY, *others][:count]
+        needed = (AGENCY, "tax-committee")
+        others = [*sorted(agency for agency in listed if agency not in needed), *silent_agencies(count)]
+        chosen = [*needed, *others][:count]
         named = {agency: SimpleNamespace(id=agency_id(agency), is_connected_kind=True) for agency in chosen}
         return SimpleNamespace(agencies=named)
 
