@@ -225,11 +225,12 @@ class FirstRecords:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._parts: dict[tuple[str, int], _Part] = {}  # a TopicPartition is one
+        self._folded: set[_Part] = set()  # since they were written: few of the hundreds that a gateway holds
 
     def open(self, partition: TopicPartition) -> Reached | None:
         """Begin a partition's part, and say how far it was folded; None if it is empty."""
         if partition in self._parts:
-            self._parts.pop(partition).close()
+            self.close([partition])
         path = self._folder / f"{partition.topic}-{partition.partition}.sqlite3" if self._folder else None
         part = self._parts[partition] = _Part(path)
         return part.reached()
@@ -243,6 +244,7 @@ class FirstRecords:
         for partition in partitions:
             part = self._parts.pop(partition, None)
             if part is not None:
+                self._folded.discard(part)
                 part.close()
 
     def fold(self, record: Record) -> None:
@@ -256,8 +258,10 @@ class FirstRecords:
         demand_id = demand_id_of(record)
         if demand_id is not None and out_of_time(demand_id, record.timestamp_ms):
             demand_id = None
+        part = self._parts[record.topic, record.partition]
+        self._folded.add(part)
         try:
-            self._parts[record.topic, record.partition].fold(record, demand_id)
+            part.fold(record, demand_id)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
 
@@ -282,8 +286,10 @@ class FirstRecords:
     def write(self) -> None:
         """Keep what was folded so far."""
         with _available():
-            for part in self._parts.values():
+            while self._folded:
+                part = next(iter(self._folded))
                 part.write()
+                self._folded.discard(part)
 
     def forget_before(self, partition: TopicPartition, offset: int, timestamp_ms: int) -> int:
         """Drop the entries whose records have left the log; gives how many.
