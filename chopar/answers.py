@@ -446,7 +446,10 @@ class AnswersHandler:
         if found is None:
             while len(self._decoded) >= _MOST_READ:
                 del self._decoded[next(iter(self._decoded))]
-            found = self._decoded[value] = await self._decoder.message(value, model)
+            try:
+                found = self._decoded[value] = await self._decoder.message(value, model)
+            except RecordError as error:  # we could read it when it was kept
+                raise StoreUnavailableError(f"a {model.__name__} that is kept cannot be read ({error.code})") from None
         return found
 
     async def _catch_up(self, partition: int, unknown: list[_Read], outcomes: _Outcomes) -> None:

@@ -411,3 +411,21 @@ async def test_two_functions_for_one_document_are_refused(rig: DurableRig) -> No
     requester.receives()(another)
     with pytest.raises(ConfigurationError, match="all other"):
         requester.receives()(another)
+
+
+async def test_a_kept_demand_that_cannot_be_read_holds_its_answers_up_and_loses_none(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        asked = await rig.ask(requester)
+        put = text("UPDATE chopar_demand SET value = :value")
+        async with rig.engine.begin() as connection:
+            await connection.execute(put, {"value": b"no frame"})
+        await rig.resolve(asked)
+        await rig.provide(asked)
+        async with asyncio.timeout(10):
+            while StoreUnavailableError.code not in requester.missing():
+                await asyncio.sleep(0.01)
+        async with rig.engine.begin() as connection:
+            await connection.execute(put, {"value": rig.encoder.encode(asked)})
+        await rig.until_done("case resolved", "case received paper-a True", "case completed")
+        await rig.read()
+    assert rig.letters() == []
