@@ -2,8 +2,8 @@
 
 At-least-once: an offset is committed when all that its record led to is acknowledged, a moment later and with all that
 was done meanwhile (`commits.py`), so that no record waits for a commit. What a record leads to is its handler's
-(`handling.py` calls it, `release.py` sends it); how records travel is the bus's. A failing dependency pauses a
-partition (`pauses.py`), a record that cannot be handled, or that kills its process (`tried.py`), becomes a dead letter,
+(`trial.py` asks it, `release.py` sends it); how records travel is the bus's. A failing dependency pauses a
+partition (`pauses.py`), a record that cannot be handled, or that kills its process, becomes a dead letter,
 a delivery without acknowledgement has the producer built anew and the rest read again, a failing consumer both; three
 times in a row without progress ends the run, and the supervisor starts over. The consumer outlives its producer,
 because one that joins anew waits until its own former session has expired.
@@ -24,14 +24,14 @@ from chopar.bus.consume_metrics import ConsumeMetrics
 from chopar.bus.consume_settings import ConsumeSettings
 from chopar.bus.failures import Failures, Handled, Verdict
 from chopar.bus.handler import Handler, Outputs
-from chopar.bus.handling import Handling
 from chopar.bus.pauses import LETTER_REFUSED, Pauses
 from chopar.bus.port import Bus, Consumer, Producer, Record, TopicPartition
 from chopar.bus.release import Release
 from chopar.bus.replay import Replays
 from chopar.bus.report import Report
+from chopar.bus.trial import Trial
 from chopar.bus.tried import Tried
-from chopar.errors import ChoparError, DeliveryError, KilledItsProcessError, UnavailableError
+from chopar.errors import ChoparError, DeliveryError, UnavailableError
 
 __all__ = ["ConsumeLoop", "ConsumeMetrics", "ConsumeSettings", "Handler", "Outputs"]
 
@@ -80,6 +80,7 @@ class ConsumeLoop:
         self._jitter = jitter
         self._failures = Failures(clock, settings.handler_tries)
         self._tried = Tried(notes, group, clock)
+        self._trial = Trial(handler, self._failures, self._tried, settings)
         self._commits = Commits(settings.commit_interval_seconds)
         self._pauses = Pauses(settings, metrics, jitter)
         self._release = Release(self._failures, metrics, group, settings, clock)
@@ -268,51 +269,10 @@ class ConsumeLoop:
             return
         with self._busy():
             held = {partition: records for partition, records in batch.items() if holds(partition)}
-            handled = await self._handle(held)
+            handled = await self._trial.run(held)
             await self._release.run(self._producer, handled, holds)
             await self._settle({place: ones for place, ones in handled.items() if holds(place)}, held)
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
-
-    async def _handle(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> dict[TopicPartition, list[Handled]]:
-        """Handle a batch, noted; where a record may have killed a process, one at a time."""
-        suspicious = {place for place, records in batch.items() if self._tried.suspects_in(place, records)}
-        harmless = {place: records for place, records in batch.items() if place not in suspicious}
-        with self._tried.noted(harmless):
-            handling = Handling(self._handler, self._failures, self._settings.max_concurrency)
-            handled = await handling.run(harmless)
-        for place in suspicious:
-            handled[place] = await self._handle_warily(place, batch[place])
-        return handled
-
-    async def _handle_warily(self, partition: TopicPartition, records: Sequence[Record]) -> list[Handled]:
-        """Handle records one at a time, each noted; give up what has killed too often."""
-        handled: list[Handled] = []
-        for record in records:
-            suspect = self._tried.suspicion(record)
-            if suspect is not None and suspect.deaths >= self._settings.deaths:
-                self._give_up_deadly(record, suspect.deaths, suspect.since_ms)
-            one = {partition: [record]}
-            with self._tried.noted(one):
-                handling = Handling(self._handler, self._failures, 1)
-                handled += (await handling.run(one))[partition]
-            if handling.halted:
-                break
-        return handled
-
-    def _give_up_deadly(self, record: Record, deaths: int, since_ms: int) -> None:
-        known = self._failures.of(record)
-        if known is not None and known.given_up is not None:
-            return
-        failure = self._failures.give_up(record, KilledItsProcessError.code)
-        failure.attempts, failure.first_failed_ms = deaths, since_ms
-        _log.error(
-            "record.killed_its_process",
-            **record.log_context(),
-            partition=record.partition,
-            offset=record.offset,
-            times=deaths,
-            reason="processes died while they handled it; it is a dead letter now and goes unanswered until a replay",
-        )
 
     async def _replay(self, replays: Replays) -> None:
         """Between two batches: handle again what operators asked for. A revoke waits for it as for a batch."""
