@@ -19,7 +19,7 @@ from chopar.envelope import Origin, outgoing
 from chopar.errors import TooLargeError
 from chopar.evidence_body import EvidenceBodies
 from chopar.identifiers import derived_uuid
-from chopar.messages import civil_status, evidence
+from chopar.messages import civil_status, evidence, social, utility
 from chopar.messages.entitlement import cut
 from chopar.messages.evidence import (
     Debt,
@@ -40,7 +40,7 @@ FILES = SchemaFiles.shipped()
 SECRET = b"provider secret of 32 bytes....."
 KINDS = [
     kind
-    for module in (civil_status, evidence)
+    for module in (civil_status, evidence, social, utility)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Evidence) and "RECORD" in vars(kind)
 ]
