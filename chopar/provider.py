@@ -15,14 +15,13 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from chopar.avro_writer import zigzag
+from chopar.answer_messages import AnswerMessages
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Record, TopicPartition
 from chopar.envelope import Origin, outgoing
@@ -36,17 +35,11 @@ from chopar.messages.evidence import (
     EvidenceUnavailable,
     UnavailableCode,
 )
-from chopar.messages.exchange import ExchangeRecorded, told, told_code
+from chopar.messages.exchange import ExchangeRecorded
 from chopar.schema_registry import Decoder, Encoder
-from chopar.topics import EVIDENCE_PROVIDED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
+from chopar.topics import EVIDENCE_REQUESTED, EXCHANGE_RECORDED
 
-_BLOCK = 512
-_SMALLEST = 1024
-"""Every answer is padded to a multiple of 512 bytes, and to two blocks at least: a hit and a `no_record` of an ordinary
-register are then of one size."""
-
-_MOST_ALIKE = 1024  # evidence types times the grounds of the list, or the reasons of a batch
-_ID_LENGTH = zigzag(36)
+_MOST_REASONS = 1024  # different ones, of a batch
 
 _log = structlog.get_logger()
 
@@ -210,7 +203,7 @@ class ProviderHandler:
         self._counter = _counter(metrics)
         self._counters: dict[tuple[str, str], Counter] = {}
         self._bodies = EvidenceBodies(encoder)
-        self._alike: dict[tuple[Any, ...], _SaidAlike] = {}
+        self._messages = AnswerMessages(encoder, provider.agency)
         self._reasons: dict[tuple[Unavailable, datetime], bytes] = {}
 
     independent = True
@@ -262,12 +255,10 @@ class ProviderHandler:
         return evidence_type
 
     def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:
-        request_id = request.request_id
-        said = self._said_alike(request, not isinstance(answer, Deferred))
         body = self._body(request, answer)
-        nonce = hmac.digest(self._secret, request_id, "sha256")
+        nonce = hmac.digest(self._secret, request.request_id, "sha256")
         digest = hashlib.sha256(nonce + body).digest()
-        request_hash = hashlib.sha256(request_id).digest()
+        request_hash = hashlib.sha256(request.request_id).digest()
         origin = Origin(
             self._source,
             int(request.as_of.timestamp() * 1000),
@@ -275,44 +266,23 @@ class ProviderHandler:
             (record.header("ce_id") or b"").decode("ascii", "replace") or None,
             record.header("traceparent"),
         )
-        own = _Own(
-            demand_id=_ID_LENGTH + origin.key,
-            request_id=request_id,
+        recorded, topic, provided = self._messages.values(
+            request,
+            final=not isinstance(answer, Deferred),
+            demand_id=origin.key,
             request_hash=request_hash,
-            case_id=told(request.case_id),
-            official=told(request.official),
             answer_digest=digest,
             nonce=nonce,
             body=body,
         )
-        recorded = self._encoder.bounded(said.recorded(own), ExchangeRecorded.__name__)
-        provided = self._encoder.bounded(said.provided(own), EvidenceProvided.__name__)
-        partition = record.partition
         before, after = (
-            outgoing(topic, partition, value, derived_text(request_hash, digest, name), name, origin)
-            for topic, value, name in (
-                (said.recorded_topic, recorded, ExchangeRecorded.RECORD),
-                (said.provided_topic, padded(provided), EvidenceProvided.RECORD),
+            outgoing(to, record.partition, value, derived_text(request_hash, digest, name), name, origin)
+            for to, value, name in (
+                (EXCHANGE_RECORDED.of(), recorded, ExchangeRecorded.RECORD),
+                (topic, provided, EvidenceProvided.RECORD),
             )
         )
         return Outputs(before=(before,), after=(after,))
-
-    def _said_alike(self, request: EvidenceRequested, final: bool) -> "_SaidAlike":
-        """What this answer has in common with others: all that follows from who asks, for what, and by which ground."""
-        key = (
-            request.requester,
-            request.evidence_type,
-            request.procedure,
-            request.access_ground,
-            request.fields,
-            final,
-        )
-        said = self._alike.get(key)
-        if said is None:
-            if len(self._alike) >= _MOST_ALIKE:
-                self._alike.clear()
-            said = self._alike[key] = _SaidAlike(self._encoder, self._provider.agency, request, final)
-        return said
 
     def _body(self, request: EvidenceRequested, answer: Answer) -> bytes:
         if isinstance(answer, Evidence):
@@ -320,7 +290,7 @@ class ProviderHandler:
         key = (answer, request.as_of)
         body = self._reasons.get(key)
         if body is None:
-            if len(self._reasons) >= _MOST_ALIKE:
+            if len(self._reasons) >= _MOST_REASONS:
                 self._reasons.clear()
             body = self._reasons[key] = self._encoder.encode(
                 EvidenceUnavailable(
@@ -332,82 +302,3 @@ class ProviderHandler:
                 )
             )
         return body
-
-
-class _SaidAlike:
-    """Encoders of an answer's two messages in which everything that many answers have in common is encoded already."""
-
-    def __init__(self, encoder: Encoder, agency: AgencyId, request: EvidenceRequested, final: bool) -> None:
-        self.recorded_topic = EXCHANGE_RECORDED.of()
-        self.provided_topic = EVIDENCE_PROVIDED.of(agency_id(request.requester))
-        recorded = encoder.writer(
-            ExchangeRecorded,
-            same={
-                "recorded_by": agency,
-                "requester": request.requester,
-                "resolution": None,
-                "access.provider": agency,
-                "access.evidence_type": request.evidence_type,
-                "access.procedure": told_code(request.procedure),
-                "access.access_ground": request.access_ground,
-                "access.fields": tuple(sorted(request.fields)),
-                "access.final": final,
-            },
-            encoded=("demand_id",),
-            flat=("access",),
-        )
-        provided = encoder.writer(
-            EvidenceProvided,
-            same={
-                "provider": agency,
-                "requester": request.requester,
-                "evidence_type": request.evidence_type,
-                "final": final,
-                "supersedes": None,
-                "padding": b"",
-            },
-            encoded=("demand_id",),
-        )
-        if recorded is None or provided is None:
-            raise ConfigurationError("the records of an exchange have types that no encoder is made for")
-        self.recorded, self.provided = recorded, provided
-
-
-@dataclass(slots=True)
-class _Own:
-    """What an answer has in common with no other."""
-
-    demand_id: bytes
-    request_id: bytes
-    request_hash: bytes
-    case_id: str
-    official: str
-    answer_digest: bytes
-    nonce: bytes
-    body: bytes
-
-
-def padded(value: bytes) -> bytes:
-    """An EvidenceProvided without padding, padded.
-
-    `padding` is the last field of the record (a test holds it there), so it is put on without encoding again.
-    """
-    bare = len(value) - 1  # without the one byte of an empty padding's length
-    return value[:bare] + _padding(bare)
-
-
-@lru_cache(maxsize=_BLOCK)
-def _padding(size_bytes: int) -> bytes:
-    zeros = padding_length(size_bytes)
-    return zigzag(zeros) + bytes(zeros)
-
-
-def padding_length(size_bytes: int) -> int:
-    """How many zeros, with the Avro length before them, fill `size_bytes` to the next whole number of blocks."""
-    target = max(_SMALLEST, -(-(size_bytes + 1) // _BLOCK) * _BLOCK)
-    while True:
-        for prefix in (1, 2):  # bytes of the zigzag length: 1 up to 63 zeros, 2 up to 8191
-            zeros = target - size_bytes - prefix
-            if zeros >= 0 and (1 if zeros < 64 else 2) == prefix:
-                return zeros
-        target += _BLOCK

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError, field_serializer, model_validator
 
+from chopar.answer_messages import padding_length
 from chopar.avro import SchemaFiles
 from chopar.avro_writer import zigzag
 from chopar.bus.port import Record
@@ -31,7 +32,7 @@ from chopar.messages.evidence import (
     UnavailableCode,
 )
 from chopar.messages.exchange import AccessEntry, ExchangeRecorded
-from chopar.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler, padding_length
+from chopar.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from tests.avro_values import LIKELY, data
 from tests.builders import NOW, NOW_MS, PERSON, demand_id
