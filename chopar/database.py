@@ -7,6 +7,9 @@ owner's.
 import asyncio
 import contextlib
 import logging
+import sqlite3
+import time
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import event
@@ -21,6 +24,7 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 # Longer than any write of ours holds the lock; shorter than the time-out of a statement.
 _SQLITE_BUSY_MILLISECONDS = 5000
 _CONNECT_TIMEOUT_SECONDS = 5
+_AGAIN_SECONDS = 0.02
 
 
 def database_address(url: str, what: str) -> URL:
@@ -68,12 +72,30 @@ def _roll_back(connection: Any, *_: object) -> None:
 
 def _set_up_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    # WAL: readers do not wait for a writer. FULL: what was committed survives the machine's death.
-    for pragma in (
-        f"busy_timeout={_SQLITE_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
+    cursor.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MILLISECONDS}")
+    write_ahead(lambda: cursor.execute("PRAGMA journal_mode=WAL"), _SQLITE_BUSY_MILLISECONDS / 1000)
+    # FULL: what was committed survives the machine's death.
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def write_ahead(ask: Callable[[], object], seconds: float) -> None:
+    """Have a SQLite file write ahead (readers do not wait for a writer), which it keeps.
+
+    SQLite itself waits for no lock here, so two that make a file at once would meet.
+
+    Args:
+        ask: sends the pragma.
+        seconds: how long to try; then what SQLite said is raised.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            ask()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return

@@ -10,9 +10,7 @@ Alembic itself is loaded only where there is something to do. What the tables ho
 
 import asyncio
 import re
-import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, ev
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
+from chopar.database import write_ahead
 from chopar.errors import ConfigurationError, RegisterRevisionError, RegisterUnavailableError
 
 VERSION_TABLE = "alembic_version"
@@ -227,7 +226,7 @@ def _engine(address: URL, what: str, lock_seconds: float) -> Iterator[Engine]:
             connection.isolation_level = None
             for pragma in (f"busy_timeout={milliseconds}", "synchronous=FULL", "foreign_keys=OFF"):
                 connection.execute(f"PRAGMA {pragma}").close()
-            _write_ahead(connection, lock_seconds)
+            write_ahead(lambda: connection.execute("PRAGMA journal_mode=WAL").close(), lock_seconds)
 
         def begin(connection: Connection) -> None:
             locks = connection.get_execution_options().get("locks")
@@ -246,17 +245,3 @@ def _engine(address: URL, what: str, lock_seconds: float) -> Iterator[Engine]:
         raise RegisterRevisionError(f"a migration of {what} failed ({cause}); nothing was changed") from None
     finally:
         engine.dispose()
-
-
-def _write_ahead(connection: Any, lock_seconds: float) -> None:
-    """Set the journal mode, which a file keeps. SQLite waits for no lock here, so two that make a file would meet."""
-    deadline = time.monotonic() + lock_seconds
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL").close()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, inspect, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chopar.database import database_address
+from chopar.database import database_address, open_engine
 from chopar.errors import ConfigurationError, RegisterRevisionError, RegisterUnavailableError
 from chopar.migrations import Migrations, bring_up_to_date, differences
 from services.tax.store import MIGRATIONS as TAX
@@ -284,3 +285,17 @@ async def test_a_database_that_is_not_there_is_unavailable(url: str) -> None:
 async def test_a_service_shipped_without_scripts_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="shipped without"):
         await bring_up_to_date(database_address("sqlite://", "it"), Migrations(tmp_path, MetaData(), "it"))
+
+
+async def test_many_who_open_one_new_sqlite_file_at_once_all_get_in(tmp_path: Path) -> None:
+    engines = [open_engine(make_url(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")) for _ in range(12)]
+
+    async def ask(engine: AsyncEngine) -> str:
+        async with engine.connect() as connection:
+            return str((await connection.execute(text("PRAGMA journal_mode"))).scalar_one())
+
+    try:
+        assert await asyncio.gather(*(ask(engine) for engine in engines)) == ["wal"] * len(engines)
+    finally:
+        for engine in engines:
+            await engine.dispose()
