@@ -2,7 +2,7 @@
 
 `texts.toml` has them, a table for each kind of code (`outcome`, `code`, `person_may_be_asked`, `next_step`,
 `unavailable`, `always`). They state a rule and do not judge. An unknown code is rendered as itself, since a newer
-gateway may send one.
+gateway may send one. `page_texts.toml` has the further words of the public page.
 """
 
 import tomllib
@@ -43,9 +43,16 @@ class Texts:
         self._table = table
 
     @classmethod
-    def shipped(cls) -> "Texts":
-        """Those of this distribution."""
-        return cls(tomllib.loads(resources.files("chopar").joinpath("texts.toml").read_text(encoding="utf-8")))
+    def shipped(cls, *, with_page: bool = False) -> "Texts":
+        """Those of this distribution.
+
+        Args:
+            with_page: whether the words of the public page are wanted too.
+        """
+        table: dict[str, Mapping[str, Mapping[str, str]]] = {}
+        for name in ("texts.toml", "page_texts.toml") if with_page else ("texts.toml",):
+            table |= tomllib.loads(resources.files("chopar").joinpath(name).read_text(encoding="utf-8"))
+        return cls(table)
 
     def say(self, kind: str, code: str, language: Language, **values: str) -> str:
         """The sentence for a code, with the values put in; the code itself where there is none."""
