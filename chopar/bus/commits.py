@@ -6,6 +6,7 @@ killed before only repeats what was said. Committing by a timer keeps the commit
 
 from collections.abc import Collection
 
+from chopar.bus.consume_settings import EARLY_SECONDS
 from chopar.bus.port import TopicPartition
 
 
@@ -29,7 +30,10 @@ class Commits:
 
     def due_in(self, now: float) -> float | None:
         """Seconds until they are due, 0 if they are; None if there is nothing to commit."""
-        return None if self._due_at is None else max(0.0, self._due_at - now)
+        if self._due_at is None:
+            return None
+        left = self._due_at - now
+        return left if left > EARLY_SECONDS else 0.0
 
     def take(self, partitions: Collection[TopicPartition] | None = None) -> dict[TopicPartition, int]:
         """Take them out, to be committed: of these partitions, or all. One that fails is read again."""

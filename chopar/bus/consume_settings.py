@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+EARLY_SECONDS = 0.001
+"""A timer that rings so little before its time has rung: what is left may be too small to change a sum of floats."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumeSettings:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from chopar.bus.consume_metrics import ConsumeMetrics
-from chopar.bus.consume_settings import ConsumeSettings
+from chopar.bus.consume_settings import EARLY_SECONDS, ConsumeSettings
 from chopar.bus.port import Consumer, TopicPartition
 
 LETTER_REFUSED = "dead_letter_refused"
@@ -97,7 +97,7 @@ class Pauses:
         for partition, pause in self._pauses.items():
             if not pause.paused:
                 continue
-            if pause.until <= now:
+            if pause.until - now <= EARLY_SECONDS:
                 pause.paused = False
                 consumer.resume([partition])
                 self._metrics.paused.labels(partition.topic, str(partition.partition)).set(0)

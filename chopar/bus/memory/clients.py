@@ -22,6 +22,8 @@ from chopar.topics import TopicLayout
 if TYPE_CHECKING:
     from chopar.bus.memory.bus import MemoryBus
 
+_NO_TIME = 1e-6
+"""Seconds that are left to wait and too few for a sum of floats to change: nobody could ever wait for their end."""
 _DOWN = "no broker answers (the in-memory bus was told so)"
 
 
@@ -89,7 +91,7 @@ class MemoryProducer:
         partition = self._bus.log.partition(TopicPartition(record.topic, record.partition))
         while partition.shown <= sent.offset:
             left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
+            if left <= _NO_TIME:
                 return DeliveryError("not acknowledged in time")
             await self._bus.changed.wait(left)
         return sent
@@ -130,7 +132,7 @@ class MemoryFetcher:
                 raise BrokerUnavailableError(_DOWN)
             batch = await self._ready_batch(max_records)
             left = deadline - loop.time()
-            if batch or left <= 0:
+            if batch or left <= _NO_TIME:
                 return batch
             await self._bus.changed.wait(left)
         return {}
