@@ -85,6 +85,10 @@ class Callbacks:
         return found
 
 
+class _NotTogetherError(Exception):
+    """A callback has failed among others: the turn is undone, and done again with each alone."""
+
+
 @dataclass(slots=True)
 class _Read:
     """A record that was decoded. `body` is of an answer: what it says, or why that cannot be read."""
@@ -113,6 +117,8 @@ class _Turn:
 
     batch: Batch
     outcomes: _Outcomes
+    alone: bool = True
+    """Whether a callback that fails fails alone; if not, the whole turn is done again so."""
     demands: dict[str, _Open] = field(default_factory=dict)
     changed: dict[str, KeptDemand] = field(default_factory=dict)
     requests: dict[bytes, KeptRequest] = field(default_factory=dict)
@@ -214,7 +220,7 @@ class AnswersHandler:
         else:
             ended = tuple(Undelivered(each.type, each.about) for each in one.demand.documents)
         try:
-            async with turn.batch.savepoint() as connection:
+            async with turn.batch.part(alone=turn.alone) as connection:
                 await self._complete(connection, one, ended)
         except UnavailableError:
             raise
@@ -232,18 +238,27 @@ class AnswersHandler:
         read = await self._read(records, outcomes)
         if not read:
             return outcomes
-        async with self._turn(outcomes) as turn:
-            await self._take_resolutions(turn, read)
-            unknown = await self._take_answers(turn, read)
+        before = dict(outcomes)
+        try:
+            unknown = await self._take(read, outcomes, alone=False)
+        except _NotTogetherError:
+            outcomes = before
+            unknown = await self._take(read, outcomes, alone=True)
         for partition in sorted({one.record.partition for one in unknown}):
             await self._catch_up(partition, [one for one in unknown if one.record.partition == partition], outcomes)
         return outcomes
 
+    async def _take(self, read: Sequence[_Read], outcomes: _Outcomes, *, alone: bool) -> list[_Read]:
+        """Take all in one transaction; gives back the answers to requests that are not known."""
+        async with self._turn(outcomes, alone=alone) as turn:
+            await self._take_resolutions(turn, read)
+            return await self._take_answers(turn, read)
+
     @asynccontextmanager
-    async def _turn(self, outcomes: _Outcomes | None = None) -> AsyncIterator[_Turn]:
+    async def _turn(self, outcomes: _Outcomes | None = None, *, alone: bool = True) -> AsyncIterator[_Turn]:
         """A transaction of the inbox: what a turn changes is written at its end, and counted when it is committed."""
         async with self._inbox.batch() as batch:
-            turn = _Turn(batch, {} if outcomes is None else outcomes)
+            turn = _Turn(batch, {} if outcomes is None else outcomes, alone)
             yield turn
             await store.save(batch, turn.changed.values())
             await store.save_requests(batch, turn.requests)
@@ -312,7 +327,7 @@ class AnswersHandler:
         resolved = _Open(one.kept, one.demand, completion)
         ends = completion.complete and not one.kept.complete
         if self._callbacks.resolved is not None or (ends and self._callbacks.completed is not None):
-            async with turn.batch.savepoint() as connection:
+            async with turn.batch.part(alone=turn.alone) as connection:
                 if self._callbacks.resolved is not None:
                     await self._callbacks.resolved(connection, one.demand, message)
                 if ends:
@@ -394,8 +409,8 @@ class AnswersHandler:
             if ends:
                 await self._complete(connection, one)
 
-        if not await turn.batch.act(effect, callback) and ends:
-            async with turn.batch.savepoint() as connection:
+        if not await turn.batch.act(effect, callback, alone=turn.alone) and ends:
+            async with turn.batch.part(alone=turn.alone) as connection:
                 await self._complete(connection, one)
         if ends:
             one.kept.complete = True
@@ -423,6 +438,8 @@ class AnswersHandler:
             one.completion.restore(resolution, {**one.completion.awaited, request_id: before})
 
     def _failed(self, turn: _Turn, record: Record, error: Exception) -> None:
+        if not turn.alone and turn.batch.lost:
+            raise _NotTogetherError from error
         turn.outcomes[record.topic, record.partition, record.offset] = error
         turn.blocked.add((record.partition, record.key))
 

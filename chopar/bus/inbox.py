@@ -256,12 +256,19 @@ class Batch:
         self._lost = False
         self.outcomes: Counter[str] = Counter()
 
-    async def act(self, effect: Effect, callback: Callback) -> bool:
+    @property
+    def lost(self) -> bool:
+        """Whether this transaction cannot be committed any more: it is to be left, and its records read again."""
+        return self._lost
+
+    async def act(self, effect: Effect, callback: Callback, *, alone: bool = True) -> bool:
         """Run the callback, unless this effect has its row already. Callbacks of a batch run one after another.
 
         Args:
             effect: of a final answer; the first one wins.
             callback: runs after its row was inserted, in the same transaction.
+            alone: whether a callback that raises undoes itself alone. If not, the batch is lost with it: half the
+                statements, for who then does the batch again with each of them alone.
 
         Returns:
             Whether the callback ran. False: the effect was there, and nothing has changed.
@@ -272,19 +279,15 @@ class Batch:
             Exception: what the callback raised. Its row and what it wrote are undone, the rest of the batch is not; if
                 it is let out of the batch, all is.
         """
-        async with self._turn:
-            savepoint = await self._take(effect)
-            if savepoint is None:
+        async with self._turn, self._part(alone) as savepoint:
+            if not await self._take(effect):
+                if savepoint is not None:
+                    async with self._answered():
+                        await savepoint.rollback()
                 return False
-            try:
-                await callback(self._connection)
-            except BaseException as error:
-                await self._undo(savepoint, error)
-                raise
-            async with self._answered():
-                await savepoint.commit()
-            self.outcomes["acted"] += 1
-            return True
+            await callback(self._connection)
+        self.outcomes["acted"] += 1
+        return True
 
     @property
     def dialect(self) -> str:
@@ -301,20 +304,33 @@ class Batch:
             return await self._connection.execute(statement, parameters)
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[AsyncConnection]:
-        """A part of the transaction that is undone alone if it raises; for what is no effect of an answer.
+    async def part(self, *, alone: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A part of the transaction, for what is no effect of an answer; `alone` as of `act`.
 
         Raises:
             StoreUnavailableError: as of `act`.
         """
-        async with self._turn:
-            async with self._answered():
-                savepoint = await self._connection.begin_nested()
+        async with self._turn, self._part(alone):
+            yield self._connection
+
+    @asynccontextmanager
+    async def _part(self, alone: bool) -> AsyncIterator[AsyncTransaction | None]:
+        """What is undone alone if it raises, by a savepoint that may be ended within, or not alone."""
+        if not alone:
             try:
-                yield self._connection
-            except BaseException as error:
-                await self._undo(savepoint, error)
+                yield None
+            except BaseException:
+                self._lost = True
                 raise
+            return
+        async with self._answered():
+            savepoint = await self._connection.begin_nested()
+        try:
+            yield savepoint
+        except BaseException as error:
+            await self._undo(savepoint, error)
+            raise
+        if savepoint.is_active:
             async with self._answered():
                 await savepoint.commit()
 
@@ -323,8 +339,8 @@ class Batch:
         async with self._turn, self._answered():
             await transaction.commit()
 
-    async def _take(self, effect: Effect) -> AsyncTransaction | None:
-        """Insert the row, in a savepoint that is given back; None if there is one."""
+    async def _take(self, effect: Effect) -> bool:
+        """Insert the row; False if there is one."""
         key = effect.key
         row = {
             "effect": key.digest,
@@ -336,11 +352,9 @@ class Batch:
             "content": hmac.digest(key.digest, effect.content, "sha256"),
         }
         async with self._answered():
-            savepoint = await self._connection.begin_nested()
             inserted = await self._connection.execute(_TAKE[self.dialect], row)
             if inserted.first() is not None:
-                return savepoint
-            await savepoint.rollback()
+                return True
             first = (await self._connection.execute(_FIRST, {"of_effect": key.digest})).one()
         if hmac.compare_digest(first.content, row["content"]):
             self.outcomes["repeated"] += 1
@@ -355,7 +369,7 @@ class Batch:
                 first_provider=first.provider,
                 provider=effect.provider,
             )
-        return None
+        return False
 
     async def _undo(self, savepoint: AsyncTransaction, error: BaseException) -> None:
         """Take back what a callback did; raises only if its error came of the database's state and not of its own."""

@@ -402,6 +402,28 @@ def test_an_address_of_another_kind_is_a_configuration_error(url: str) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
+async def test_effects_that_are_not_alone_are_acted_on_once_and_go_with_the_batch_if_one_fails(world: World) -> None:
+    async def failing(connection: AsyncConnection) -> None:
+        await enter(connection, 2)
+        raise KeyError("a flaw of the application")
+
+    async def act() -> None:
+        async with world.inbox.batch() as batch:
+            assert await batch.act(effect(1), enter, alone=False)
+            with pytest.raises(KeyError, match="a flaw of the application"):
+                await batch.act(effect(2), failing, alone=False)
+            assert batch.lost
+
+    with pytest.raises(StoreUnavailableError):
+        await act()
+    assert (await world.done(), await world.rows()) == ([], [])
+    async with world.inbox.batch() as batch:
+        took = [await batch.act(effect(number), enter, alone=False) for number in (1, 2, 1)]
+    assert took == [True, True, False]
+    assert len(await world.done()) == 2
+    assert (world.counted("acted"), world.counted("repeated")) == (2, 1)
+
+
 async def test_batches_that_are_cancelled_anywhere_leave_no_lock_behind(world: World) -> None:
     loop = asyncio.get_running_loop()
     kept: list[object] = []  # a traceback holds the statement that was cancelled
