@@ -12,7 +12,7 @@ from uuid import UUID
 from chopar.avro import SchemaFiles
 from chopar.bus.port import Bus, Outgoing, Sent, partition_of
 from chopar.envelope import Origin, outgoing
-from chopar.errors import ChoparError, TooLargeError
+from chopar.errors import ChoparError, TooLargeError, UndecodableError
 from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7, uuid7_milliseconds
 from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
 from chopar.schema_registry import Decoder, Encoder, SchemaRegistry
@@ -89,6 +89,9 @@ class DemandSender:
         Raises:
             UndecodableError: it is not a valid message; the text names the fields.
         """
+        if not all(isinstance(said, bool) for said in (circumstances or {}).values()):
+            # The text "no" is true in Python, and would be sent as a yes.
+            raise UndecodableError("not a valid Demand: circumstances are True or False")
         now = self._clock()
         demand_id = uuid7(now, self._random_bits(74))
         return Demand.from_avro(

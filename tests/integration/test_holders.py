@@ -184,7 +184,7 @@ async def test_the_passport_office_learns_of_the_social_register(here: World, tm
     await here.start_provider(benefits_provider, register, [SocialRegisterCategory, AssignedBenefits])
     demand: dict[str, Any] = {
         "procedure": "travel-passport",
-        "circumstances": {"on-consular-register": "yes"},
+        "circumstances": {"on-consular-register": True},
         "documents": ["social-register-certificate"],
     }
     _, found = await ask(here, "mia-migration", subject=PersonId(PERSON), **demand)

@@ -16,7 +16,7 @@ from chopar.bus.memory import MemoryBus
 from chopar.bus.memory.faults import SendFault
 from chopar.bus.port import Outgoing, TopicPartition, partition_of
 from chopar.completion import Delivered, Rejected, Undelivered
-from chopar.errors import BrokerUnavailableError, DeliveryError, OffsetOutOfRangeError, TooLargeError
+from chopar.errors import BrokerUnavailableError, DeliveryError, OffsetOutOfRangeError, TooLargeError, UndecodableError
 from chopar.identifiers import PersonId, agency_id
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, FetchMode, Outcome, PersonMayBeAsked
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt, UnavailableCode
@@ -498,3 +498,11 @@ async def test_an_exchange_that_is_dropped_takes_no_more(rig: Rig) -> None:
     del exchange
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.parametrize("said", ["no", "yes", 1, None])
+async def test_a_circumstance_is_true_or_false_and_no_text_that_python_takes_for_true(rig: Rig, said: Any) -> None:
+    with pytest.raises(UndecodableError, match="circumstances"):
+        await rig.requester.demand(
+            procedure="p", subject=PersonId(PERSON), documents=["d"], circumstances={"non-resident": said}
+        )
