@@ -5,6 +5,8 @@
 gateway may send one. `page_texts.toml` has the further words of the public page.
 """
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -53,6 +55,11 @@ class Texts:
         for name in ("texts.toml", "page_texts.toml") if with_page else ("texts.toml",):
             table |= tomllib.loads(resources.files("chopar").joinpath(name).read_text(encoding="utf-8"))
         return cls(table)
+
+    @property
+    def edition(self) -> str:
+        """A digest of all sentences."""
+        return hashlib.sha256(json.dumps(self._table, sort_keys=True).encode()).hexdigest()
 
     def say(self, kind: str, code: str, language: Language, **values: str) -> str:
         """The sentence for a code, with the values put in; the code itself where there is none."""

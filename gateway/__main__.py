@@ -151,7 +151,7 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
                 task.cancel()
 
     try:
-        await serve(gateway_app(law, ready, metrics), settings.http.address, work())
+        await serve(gateway_app(law, ready, metrics, settings.lists_folder), settings.http.address, work())
     finally:
         if registry is not None:
             await registry.aclose()

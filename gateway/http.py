@@ -1,11 +1,11 @@
-"""The gateway's listener: rehearsals, who may ask, health and metrics.
+"""The gateway's listener: rehearsals, who may ask, the public page and the open data, health and metrics.
 
 A rehearsal resolves for any day and any requester of the list, sends nothing, fetches nothing and records nothing;
 identifiers are checked and dropped. It has no authentication and therefore answers on loopback only.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI
@@ -17,16 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chopar.envelope import cloudevent_time
-from chopar.errors import ChoparError, UnavailableError
+from chopar.errors import ChoparError, ConfigurationError, NotFoundError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import MAX_PARTIES, ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
-from gateway.answer import TASHKENT, demand_of, rule_message
+from gateway.answer import TASHKENT, demand_of
 from gateway.law import Activation
 from gateway.law_reader import LawReader
-from gateway.resolution import ResolvedDocument
+from gateway.public import public_routes
 from gateway.resolver import resolve
+from gateway.shown import shown
+
+_STATUS = {NotFoundError: 404, ConfigurationError: 400, UnavailableError: 503}
 
 
 class Rehearsal(BaseModel):
@@ -45,13 +48,14 @@ class Rehearsal(BaseModel):
     on: Annotated[date | None, Field(description="Day in Tashkent; today if it is left out.")] = None
 
 
-def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> FastAPI:
+def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry, lists_folder: Path) -> FastAPI:
     """The application.
 
     Args:
         law: which lists hold.
         ready: what is missing before the gateway can work.
         metrics: what `/metrics` shows.
+        lists_folder: where list versions lie, which are open data.
     """
     app = FastAPI(
         title="Chopar gateway",
@@ -61,6 +65,9 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
         redoc_url=None,
     )
     app.router.routes.extend(health_routes(ready, metrics))
+    router, pages = public_routes(law, lists_folder)
+    app.include_router(router)
+    app.router.routes.extend(pages)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -71,8 +78,8 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
 
     @app.exception_handler(ChoparError)
     async def failed(_: Request, error: ChoparError) -> Response:
-        """503 for what passes, 500 for what somebody has to look at."""
-        status = 503 if isinstance(error, UnavailableError) else 500
+        """404 and 400 for what was asked wrongly, 503 for what passes, 500 for what somebody has to look at."""
+        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
         return JSONResponse({"code": error.code, "message": str(error)}, status_code=status)
 
     @app.get("/v1/requesters/{requester}")
@@ -108,7 +115,7 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry) -> Fas
             "rules_number": standing.rules_number,
             "legal_basis_start": resolution.legal_basis_start,
             "refused": resolution.refused,
-            "documents": [_shown(document) for document in resolution.documents],
+            "documents": [shown(document) for document in resolution.documents],
         }
 
     return app
@@ -120,23 +127,4 @@ def _activation(activation: Activation) -> dict[str, Any]:
         "list_digest": message.list_digest,
         "fetch_mode": message.fetch_mode.value,
         "activated_by": message.activated_by,
-    }
-
-
-def _shown(document: ResolvedDocument) -> Mapping[str, Any]:
-    rule = rule_message(document.rule)
-    return {
-        "document_type": document.document_type,
-        "about": document.about,
-        "parameter_names": sorted(document.parameters),
-        "outcome": document.outcome.value,
-        "code": document.code.value,
-        "person_may_be_asked": document.person_may_be_asked.value,
-        "rule": rule.model_dump(mode="json") if rule else None,
-        "named_basis": document.named_basis,
-        "next_step": document.next_step.value,
-        "replaces": document.replaces,
-        "provider": document.provider,
-        "evidence_type": document.evidence_type,
-        "fields": list(document.fields),
     }
