@@ -128,7 +128,11 @@ class ConsumeLoop:
 
     def missing(self) -> dict[str, str]:
         """What keeps this loop from working, for `/ready`; empty when nothing does."""
-        missing = {} if self._connected else {"kafka": f"group {self._group} is not connected yet"}
+        missing: dict[str, str] = {}
+        if not self._connected:
+            missing["kafka"] = f"group {self._group} is not connected yet"
+        elif not self._consumer.settled:
+            missing["partitions"] = f"group {self._group} is dividing them, or they are being taken over"
         return missing | dict.fromkeys(self._pauses.codes(), "partitions wait for it")
 
     async def _session(self) -> None:

@@ -160,6 +160,10 @@ class Consumer(Fetcher, Protocol):
             BrokerUnavailableError: it could not be stored, or the group has gone on without us.
         """
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what this member holds, and `assigned` has returned for it."""
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Give out nothing of these until they are resumed; the position stays."""
 

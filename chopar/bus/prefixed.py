@@ -108,6 +108,10 @@ class _Fetcher:
         found = await self._inner.beginning_offsets([_out(place, self._prefix) for place in partitions])
         return {_in(place, self._prefix): offset for place, offset in found.items()}
 
+    @property
+    def settled(self) -> bool:
+        return bool(self._inner.settled)
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._inner.commit({_out(place, self._prefix): offset for place, offset in offsets.items()})
 

@@ -202,3 +202,23 @@ async def test_a_member_of_a_topic_that_is_not_there_says_so(bench: Bench) -> No
     with pytest.raises(BrokerUnavailableError, match="topic"):
         await consumer.start()
     await consumer.stop()
+
+
+async def test_a_member_is_settled_when_assigned_has_returned_and_not_before(bench: Bench) -> None:
+    topic, group, finish = await bench.topic(1), unique("group"), asyncio.Event()
+    began = asyncio.Event()
+
+    async def assigned(partitions: Mapping[TopicPartition, int]) -> None:
+        began.set()
+        await finish.wait()
+
+    consumer = bench.bus.consumer(group, [topic], assigned=assigned, revoked=Calls().on_revoked)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await began.wait()
+        assert not consumer.settled
+        finish.set()
+        await until(lambda: consumer.settled, "what is held is taken over")
+    finally:
+        await consumer.stop()

@@ -241,6 +241,11 @@ class KafkaConsumer(KafkaFetcher):
         await self._cancel_assigning()
         await self._close()
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what is held, and `assigned` has returned for it."""
+        return self._settled.is_set() and (self._assigning is None or self._assigning.done())
+
     async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         """Take what there is, once `assigned` has returned."""
         loop = asyncio.get_running_loop()

@@ -251,6 +251,11 @@ class MemoryConsumer(MemoryFetcher):
         self._paused.difference_update(partitions)
         self._bus.changed.notify()
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what is held, and `assigned` has returned for it."""
+        return self in self._group.members and not self._giving_up and self._assigning is None
+
     async def give_up(self) -> None:
         """Await `revoked` for everything held; called by the group."""
         self._giving_up = True
