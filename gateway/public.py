@@ -212,7 +212,6 @@ def _answer(asked: Asked, found: Answered, standing: Standing, words: Words) -> 
     """The answer as JSON: codes, and the page's sentences in one language beside them."""
     document = found.document
     said = dict(asked.circumstances)
-    provider = standing.lists.agencies.get(document.provider) if document.provider else None
     return {
         "requester": asked.requester or None,
         "procedure": asked.procedure or None,
@@ -236,7 +235,7 @@ def _answer(asked: Asked, found: Answered, standing: Standing, words: Words) -> 
             "person_may_be_asked": words.page(f"answer_{document.person_may_be_asked.value}"),
             "outcome": words.say("outcome", document.outcome),
             "code": words.say("code", document.code),
-            "next_step": words.step(document, provider.name_en if provider else ""),
+            "next_step": words.step(document, words.holder(document, standing.lists)),
             "not_complete": words.page("not_complete"),
             "paper_accepted": words.say("always", "paper_accepted"),
         },

@@ -168,10 +168,18 @@ class Words:
         """A sentence of the page."""
         return self.say("page", code, **values)
 
-    def step(self, document: ResolvedDocument, holder: str) -> str:
+    def holder(self, document: ResolvedDocument, lists: ListVersion) -> Name | None:
+        """Who holds the data, by name: whom to ask, or the requester itself."""
+        holder: AgencyId | None = document.provider
+        if holder is None and document.code is Code.OWN_REGISTER and document.rule is not None:
+            holder = lists.prohibited[document.rule.entry].holder
+        return name_of(holder, lists.agencies[holder], self.language) if holder else None
+
+    def step(self, document: ResolvedDocument, holder: Name | None) -> str:
         """What to do next, as the page says it."""
         own = _STEPS_OF_THE_PAGE.get(document.next_step)
-        return self.page(own) if own else self.say("next_step", document.next_step, holder=holder)
+        named = holder.text if holder else ""
+        return self.page(own) if own else self.say("next_step", document.next_step, holder=named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +284,7 @@ class _Answer:
     def _document(self, document: ResolvedDocument) -> DocumentView:
         words, rule = self._words, document.rule
         kind = self._lists.documents.get(document.document_type)
-        holder = self._holder(document)
+        holder = words.holder(document, self._lists)
         may = document.person_may_be_asked.value
         return DocumentView(
             document_type=document.document_type if kind else "",
@@ -287,19 +295,13 @@ class _Answer:
             headline=words.page(f"answer_{may}"),
             outcome=words.say("outcome", document.outcome),
             reason=words.say("code", document.code),
-            step=words.step(document, holder.text if holder else ""),
+            step=words.step(document, holder),
             holder=holder,
             evidence=document.evidence_type or "",
             parameters=tuple(words.say("parameter", p) for p in rule.ground.parameters) if rule and rule.ground else (),
             named_basis=words.say("basis", document.named_basis) if document.named_basis else "",
             rule=self._rule(rule) if rule else None,
         )
-
-    def _holder(self, document: ResolvedDocument) -> Name | None:
-        holder: AgencyId | None = document.provider
-        if holder is None and document.code is Code.OWN_REGISTER and document.rule is not None:
-            holder = self._lists.prohibited[document.rule.entry].holder
-        return name_of(holder, self._lists.agencies[holder], self._words.language) if holder else None
 
     def _rule(self, rule: Rule) -> RuleView:
         words, entry, ground = self._words, self._lists.prohibited.get(rule.entry), rule.ground
