@@ -5,6 +5,8 @@ port knows nothing of Avro, agencies or demands; what may be sent where stands i
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
+from struct import Struct
 from typing import NamedTuple, Protocol, TypeAlias
 
 from chopar.errors import ChoparError
@@ -250,9 +252,6 @@ def size_bytes(record: Outgoing) -> int:
     return _BATCH_BYTES + len(record.key or b"") + len(record.value or b"") + headers
 
 
-_MASK = 0xFFFFFFFF
-
-
 def partition_of(key: bytes, partitions: int) -> int:
     """Kafka's default partitioner (murmur2), so that every client puts a demand on the same partition.
 
@@ -263,13 +262,19 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _murmur2(data: bytes) -> int:
     length = len(data)
-    multiplier, value = 0x5BD1E995, (0x9747B28C ^ length) & _MASK
+    value = 0x9747B28C ^ length
     whole = length & ~3
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * multiplier & _MASK
-        word = (word ^ (word >> 24)) * multiplier & _MASK
-        value = (value * multiplier & _MASK) ^ word
+    for word in _words(whole >> 2)(data):
+        word = word * 0x5BD1E995 & 0xFFFFFFFF
+        # What stands above 32 bits in either product is cut once, after both have met.
+        value = (value * 0x5BD1E995 ^ (word ^ (word >> 24)) * 0x5BD1E995) & 0xFFFFFFFF
     if whole < length:
-        value = (value ^ int.from_bytes(data[whole:], "little")) * multiplier & _MASK
-    value = (value ^ (value >> 13)) * multiplier & _MASK
+        value = (value ^ int.from_bytes(data[whole:], "little")) * 0x5BD1E995 & 0xFFFFFFFF
+    value = (value ^ (value >> 13)) * 0x5BD1E995 & 0xFFFFFFFF
     return value ^ (value >> 15)
+
+
+@lru_cache(maxsize=64)
+def _words(count: int) -> Callable[[bytes], tuple[int, ...]]:
+    """Reads so many words of 32 bits from the beginning."""
+    return Struct(f"<{count}I").unpack_from
