@@ -18,7 +18,7 @@ run, on one database; another system of the same agency needs a group of its own
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -224,21 +224,31 @@ class DurableRequester(DemandSender):
             self._sending -= ids
 
     async def send_waiting(self) -> None:
-        """Send the demands that are kept and whose acknowledgement is not noted; `run` does so all the time.
+        """Send the demands that are kept and whose acknowledgement is not noted, at once.
+
+        `run` does so all the time, with those that were not sent a look before either: another process of this
+        database may be sending them at this moment.
 
         Raises:
             StoreUnavailableError: the database does not answer.
         """
+        await self._send_waiting(None)
+
+    async def _send_waiting(self, among: Collection[str] | None) -> set[str]:
+        """Send those that are not sent, of these ids or of all; gives the ids of all that were not."""
+        unsent: set[str] = set()
         found = settled = _AT_ONCE
         while found == settled == _AT_ONCE:
             async with self._inbox.batch() as batch:
                 kept = await store.unsent(batch, _AT_ONCE)
-            mine = [(demand_id, value) for demand_id, value in kept if demand_id not in self._sending]
+            unsent |= {demand_id for demand_id, _ in kept}
+            mine = [one for one in kept if one[0] not in self._sending and (among is None or one[0] in among)]
             self._sending |= {demand_id for demand_id, _ in mine}
             try:
                 found, settled = len(kept), await self._send(mine)
             finally:
                 self._sending -= {demand_id for demand_id, _ in mine}
+        return unsent
 
     async def _send(self, demands: Sequence[tuple[str, bytes]]) -> int:
         """Send, and note what is acknowledged; the rest is sent again later. How many are done with."""
@@ -341,10 +351,11 @@ class DurableRequester(DemandSender):
     async def _look(self) -> None:
         """What no record starts: send what was not sent, say what is undelivered, delete what is old."""
         admin: Admin | None = None
+        before: set[str] | None = None  # at the first look nobody is known to be sending
         try:
             while True:
                 try:
-                    await self.send_waiting()
+                    before = await self._send_waiting(before)
                     if admin is None:
                         admin = self._bus.admin()
                         await admin.start()

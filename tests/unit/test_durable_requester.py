@@ -352,6 +352,19 @@ async def test_a_demand_of_the_applications_transaction_is_sent_if_that_is_commi
         assert [record.key for record in rig.bus.records(f"demand.submitted.{HET}")] == [str(wanted).encode()]
 
 
+async def test_what_another_process_may_be_sending_is_left_to_it_for_one_look(rig: DurableRig) -> None:
+    async with rig.made() as requester:
+        rig.bus.faults.send = lambda _: SendFault.NOT_WRITTEN
+        await rig.ask(requester)
+        rig.bus.faults.send = lambda _: None
+        seen = await requester._send_waiting(frozenset())  # a look before which nothing was waiting
+        assert len(seen) == 1
+        assert rig.bus.records(f"demand.submitted.{HET}") == []
+        assert await requester._send_waiting(seen) == seen
+        assert len(rig.bus.records(f"demand.submitted.{HET}")) == 1
+        assert await requester._send_waiting(seen) == set()
+
+
 async def test_a_demand_that_is_too_large_is_an_error_and_not_kept(rig: DurableRig) -> None:
     async with rig.made() as requester:
         papers = [DemandedDocument(type="paper", parameters={"name": "x" * 400})] * 700
