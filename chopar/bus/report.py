@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 
 from chopar.bus.consume_metrics import ConsumeMetrics
 from chopar.bus.failures import Handled, Verdict
+from chopar.log_lines import ALIKE, Alike, AlikeRow, JsonLines
 
 _SAY_AGAIN_MS = 60_000
 
@@ -43,18 +45,16 @@ class Report:
             self._metrics.handled.labels(topic, outcome.value).inc(count)
         self._age(topic, ones[-1])
         if _log.is_enabled_for(logging.INFO):
-            for one in ones:
-                record = one.record
-                _log.info(
-                    "record.handled",
-                    **record.log_context(),
-                    partition=record.partition,
-                    offset=record.offset,
-                    outcome=one.verdict.value,
-                    code=one.code or one.verdict.value,
-                    duration_ms=round(one.seconds * 1000, 3),
-                    attempt=one.attempt,
-                )
+            self._write(topic, ones[0].record.partition, [_row(one) for one in ones])
+
+    def _write(self, topic: str, partition: int, rows: Sequence[AlikeRow]) -> None:
+        """One line for each; rendered together where that can be done."""
+        common: dict[str, Any] = {"topic": topic, "partition": partition}
+        if isinstance(structlog.get_config()["processors"][-1], JsonLines):
+            _log.info("record.handled", **common, **{ALIKE: Alike(rows)})
+            return
+        for row in rows:
+            _log.info("record.handled", **common, **row._asdict())
 
     def _age(self, topic: str, newest: Handled) -> None:
         """Say how old records are, and raise the alarm while they are too old."""
@@ -74,3 +74,19 @@ class Report:
         elif self._behind and topic in self._behind:
             del self._behind[topic]
             _log.warning("topic.caught_up", topic=topic, age_seconds=round(seconds, 1))
+
+
+def _row(one: Handled) -> AlikeRow:
+    record, outcome = one.record, _WORDS[one.verdict]
+    return AlikeRow(
+        record.correlation_id,
+        record.message_id,
+        record.offset,
+        outcome,
+        one.code or outcome,
+        round(one.seconds * 1000, 3),
+        one.attempt,
+    )
+
+
+_WORDS = {verdict: verdict.value for verdict in Verdict}  # an enum's `value` is a call

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,11 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chopar.log_lines import JsonLines, Lines, TimeAndLevel
+from chopar.bus.consume_metrics import ConsumeMetrics
+from chopar.bus.failures import Handled, Verdict
+from chopar.bus.port import Record
+from chopar.bus.report import Report
+from chopar.log_lines import ALIKE, Alike, AlikeRow, JsonLines, Lines, TimeAndLevel
 from chopar.observe import _BODIES, _MAY_BE_IDENTIFIER, configure_logging, drop_personal_data
 from tests.builders import BUSINESS, PERSON
 
@@ -116,3 +121,55 @@ def test_a_process_writes_one_line_of_json_each_without_personal_data(logs: io.S
     assert third["level"] == "error"
     assert "KeyError" in third["exception"]
     assert PERSON not in logs.getvalue()
+
+
+IDS = st.uuids().map(str) | TEXTS | st.none() | st.sampled_from([PERSON.rjust(36), "a" * 36])
+ROWS = st.builds(
+    AlikeRow,
+    IDS,
+    IDS,
+    st.integers(0, 2**63 - 1),
+    st.sampled_from(["ok", "dead_letter"]),
+    st.sampled_from(["ok", "no_record"]) | TEXTS,
+    st.floats(0, 1e9).map(lambda number: round(number, 3)),
+    st.integers(1, 100),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["event", "process", "topic", "offset", "value", "a"]), VALUES),
+    st.lists(ROWS, max_size=4),
+)
+def test_lines_rendered_together_say_what_each_would_say_alone(event: dict[str, Any], rows: list[AlikeRow]) -> None:
+    together = RENDER(None, "info", event | {ALIKE: Alike(rows)})
+    alone = [RENDER(None, "info", event | row._asdict()) for row in rows]
+    assert [json.loads(line) for line in together.split("\n") if line] == [json.loads(line) for line in alone]
+    assert all(not re.search(rf"(?<!\d){number}(?!\d)", together) for number in (PERSON, BUSINESS))
+
+
+def test_a_report_writes_the_same_lines_whoever_renders_them(logs: io.StringIO) -> None:
+    record = Record("in", 3, 7, 0, b"01890a5d-ac96-774b-bcce-b302099a8057", b"", (("ce_id", PERSON.encode()),))
+    ones = [Handled(record), Handled(record._replace(offset=8, key=None, headers=()))]
+    ones[0].verdict, ones[0].seconds, ones[1].verdict = Verdict.OK, 0.00012345, Verdict.SKIPPED
+    Report(ConsumeMetrics(), lambda: 0, 60.0).of(ones)
+    chain = structlog.get_config()["processors"][:-1]
+    structlog.configure(processors=[*chain, drop_personal_data, structlog.processors.JSONRenderer()])
+    Report(ConsumeMetrics(), lambda: 0, 60.0).of(ones)
+    lines = [json.loads(line) for line in logs.getvalue().splitlines()]
+    for line in lines:
+        assert line.pop("timestamp")
+    assert lines[:2] == lines[2:]
+    assert lines[0] == {
+        "process": "a process",
+        "event": "record.handled",
+        "level": "info",
+        "correlation_id": "01890a5d-ac96-774b-bcce-b302099a8057",
+        "message_id": "…",
+        "topic": "in",
+        "partition": 3,
+        "offset": 7,
+        "outcome": "ok",
+        "code": "ok",
+        "duration_ms": 0.123,
+        "attempt": 1,
+    }
