@@ -208,10 +208,9 @@ def test_the_run_had_everything_in_it(shown: Shown, requests: list[bytes], cast:
         "electricity-debt-certificate", "kinship-certificate", "account_address", "second_person",
     } <= codes  # fmt: skip
     assert len(set(requests)) >= 4
-    assert {seen.place for seen in shown.metrics} == {
-        "metrics of gateway", "metrics of tax", "metrics of schema-registry",
-    }  # fmt: skip
-    assert {"gateway.log", "tax.log", "broker.log", "schema-registry.log"} <= {seen.place for seen in shown.logs}
+    processes = {"gateway", "schema-registry", "tax", "utilities", "benefits", "registry-office"}
+    assert {seen.place for seen in shown.metrics} == {f"metrics of {name}" for name in processes}
+    assert {f"{name}.log" for name in (*processes, "broker")} <= {seen.place for seen in shown.logs}
     values = b"".join(record.value or b"" for record in shown.records if record.topic.startswith(HOLD_PEOPLE))
     for text in (cast.person, cast.second, cast.firm, cast.name, cast.stranger, PLATE):
         assert text.encode() in values, "not in any demand, so its absence elsewhere says nothing"
