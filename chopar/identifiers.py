@@ -11,7 +11,7 @@ import re
 import unicodedata
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import NewType, TypeAlias
@@ -25,6 +25,7 @@ EvidenceType = NewType("EvidenceType", str)
 DemandId = NewType("DemandId", uuid.UUID)
 
 _AGENCY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_DAYS_OF_ANY_YEAR = frozenset(f"{date(2001, 1, 1) + timedelta(number):%d%m}" for number in range(365))
 _CENTURIES = {"1": 1800, "2": 1800, "3": 1900, "4": 1900, "5": 2000, "6": 2000}
 _CODE_OF_ZERO = ord("0") * (5 * 7 + 4 * 3 + 4 * 1)  # what thirteen characters add to the sum of their digits
 # Letters that people write for the apostrophe of oʻ and gʻ; all fold to U+02BB in keys.
@@ -94,10 +95,11 @@ class PersonId:
         digits = _digits(self.pinfl, 14, "PINFL", 9, "a STIR")
         if digits[0] not in _CENTURIES or digits[7:10] == "000" or digits[10:13] == "000":
             raise MalformedIdentifierError("PINFL: its parts are impossible; ask again")
-        try:
-            self.born_on  # noqa: B018  the property checks the date
-        except ValueError:
-            raise MalformedIdentifierError("PINFL: it holds an impossible date of birth; ask again") from None
+        if digits[1:5] not in _DAYS_OF_ANY_YEAR:
+            try:
+                self.born_on  # noqa: B018  the property checks the date
+            except ValueError:
+                raise MalformedIdentifierError("PINFL: it holds an impossible date of birth; ask again") from None
         if pinfl_check_digit(digits[:13]) != int(digits[13]):
             raise MalformedIdentifierError("PINFL: its check digit is wrong; ask again")
 
