@@ -50,6 +50,7 @@ class Origin:
         correlation_id: the demand id.
         causation: what caused it: a message id, or for the gateway the place of the demand on its topic.
         trace: the cause's `traceparent`, if it had one.
+        key: the text of the correlation id, if that is at hand.
     """
 
     __slots__ = ("_shared", "_source", "_trace_id", "correlation_id", "key", "source", "time_ms")
@@ -64,11 +65,12 @@ class Origin:
         correlation_id: UUID,
         causation: str | None = None,
         trace: bytes | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.source = source
         self.time_ms = time_ms
         self.correlation_id = correlation_id
-        self.key = key = str(correlation_id).encode()
+        self.key = key = key or str(correlation_id).encode()
         time, correlation = _named("ce_time", cloudevent_time(time_ms)), ("ce_correlationid", key)
         self._shared: Headers = (
             (time, correlation, _CONTENT)

@@ -21,7 +21,15 @@ from chopar.avro_writer import zigzag
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
 from chopar.errors import IdentifierError
-from chopar.identifiers import AgencyId, SubjectKind, data_subject, pinfl_check_digit, uuid7, uuid7_milliseconds
+from chopar.identifiers import (
+    AgencyId,
+    SubjectKind,
+    data_subject,
+    parse_demand_id,
+    pinfl_check_digit,
+    uuid7,
+    uuid7_milliseconds,
+)
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, Outcome, Subject
 from gateway.answer import (
     AFTER,
@@ -52,7 +60,6 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _TASHKENT_MS = TASHKENT.utcoffset(None) // timedelta(milliseconds=1)
 _LIFE_MS = MAX_LIFE // timedelta(milliseconds=1)
 _FOURTEEN_DIGITS = re.compile("[0-9]{14}")
-_UUID7 = re.compile(b".{14}7.{4}[89ab]")
 _PLAIN_TEXTS = 4  # case, official, subject, reference: of a demand that has no others
 
 _Known: TypeAlias = tuple[str, int, bytes, Shape, tuple[int, ...]]
@@ -80,8 +87,7 @@ class Renderings:
 
     def answer(self, cause: Cause) -> Outputs:
         """The messages that answer a demand which nothing was found against before it was read."""
-        reply = Reply(cause)
-        reading = self._reading(cause, reply.origin.key)
+        reading = self._reading(cause)
         if reading is None:
             return answer(cause, self._standing)
         texts = reading.texts
@@ -91,22 +97,22 @@ class Renderings:
         rendering = self._known.get(known)
         if rendering is None:
             return self._answer_and_note(cause, reading, known)
-        return rendering.answer(cause, reply, reading) or answer(cause, self._standing)
+        return rendering.answer(cause, Reply(cause, reading.demand_id), reading) or answer(cause, self._standing)
 
     @property
     def remembered(self) -> int:
         """Of how many shapes it is remembered how they are answered."""
         return sum(rendering is not None for rendering in self._known.values())
 
-    def _reading(self, cause: Cause, key: bytes) -> Reading | None:
+    def _reading(self, cause: Cause) -> Reading | None:
         """The demand taken apart, if its envelope is in order; what is at fault with another is for `answer` to say."""
         if cause.value[:5] not in self._frames:
             return None
         reading = read(cause.value)
         if reading is None or len(reading.texts) > MOST_TEXTS:
             return None
-        if reading.demand_id != key or not _UUID7.match(key):
-            return None
+        if not reading.demand_id.isascii() or parse_demand_id(reading.demand_id.decode()) != cause.demand_id:
+            return None  # the key's, and so looked up lately; parsed only from canonical text
         if not cause.timestamp_ms < reading.expires_ms < uuid7_milliseconds(cause.demand_id) + _LIFE_MS:
             return None
         return reading

@@ -1,10 +1,13 @@
 """From a demand's record to the messages that answer it (bad-inputs rows 16, 25, 29, 30 and the envelope)."""
 
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chopar.avro import decode_body, unframe
 from chopar.bus.consume import Outputs
@@ -14,7 +17,7 @@ from chopar.messages.demand import MAX_CIRCUMSTANCES, MAX_PARAMETERS, MAX_PARTIE
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.record import Message
-from gateway.answer import Cause, answer, request_id
+from gateway.answer import Cause, answer, demand_hmac, request_id
 from gateway.standing import Standing
 from tests.builders import BUSINESS, NOW, NOW_MS, PERSON, SECOND_PERSON, demand
 from tests.standing import FILES, IDS, SECRET, demand_value, standing
@@ -224,6 +227,12 @@ def test_the_record_names_no_identifier_and_no_request_id() -> None:
     assert entry.request_hash == hashlib.sha256(request.request_id).digest()
     assert entry.parameter_names == ("account_address",)
     assert record.resolution.subject_pseudonym not in (None, hashlib.sha256(PERSON.encode()).digest())
+
+
+@given(st.binary(max_size=140), st.binary(max_size=300))
+def test_the_hmac_is_that_of_the_standard_library(secret: bytes, value: bytes) -> None:
+    message = b"\0\0\0\6demand" + len(value).to_bytes(4, "big") + value
+    assert demand_hmac(secret, value) == hmac.digest(secret, message, "sha256")
 
 
 def test_a_request_id_depends_on_all_that_it_names() -> None:
