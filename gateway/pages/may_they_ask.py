@@ -28,7 +28,10 @@ CIRCUMSTANCE = "circumstance."
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LANGUAGE_NAMES = {Language.UZBEK: "O'zbekcha", Language.RUSSIAN: "Русский", Language.ENGLISH: "English"}
+# Said otherwise than to an agency's official: names stand in no case, and nothing is an option of a command.
 _STEPS_OF_THE_PAGE = {
+    NextStep.WAIT_FOR_EVIDENCE: "step_wait_for_evidence",
+    NextStep.REQUEST_BY_OFFICIAL_LETTER: "step_request_by_official_letter",
     NextStep.SAY_CIRCUMSTANCE: "step_say_circumstance",
     NextStep.CORRECT_DEMAND: "step_correct_demand",
 }
@@ -179,7 +182,7 @@ class Words:
         """What to do next, as the page says it."""
         own = _STEPS_OF_THE_PAGE.get(document.next_step)
         named = holder.text if holder else ""
-        return self.page(own) if own else self.say("next_step", document.next_step, holder=named)
+        return self.page(own, holder=named) if own else self.say("next_step", document.next_step, holder=named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,14 @@ Where there is none they are deselected, and the run says so; with CHOPAR_TEST_R
 """
 
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.browser import chromium
 from tests.browser.chromium import Browser, Page
-from tests.public_site import law_reader, site
+from tests.browser.serving import served
 
 HERE = Path(__file__).parent
 ABSENT = "no Chromium on the path (Debian and Ubuntu: apt install chromium)"
@@ -64,15 +61,6 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The gateway's listener on a port of its own, with the committed lists in force."""
-    home = tmp_path_factory.mktemp("gateway")
-    app = site(law_reader(home), home)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="listener")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    """Where the gateway's listener is, with the committed lists in force."""
+    with served(tmp_path_factory.mktemp("gateway")) as found:
+        yield found

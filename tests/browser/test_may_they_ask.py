@@ -140,6 +140,7 @@ def test_the_form_is_asked_and_answered_by_keyboard_alone(page: Page, address: s
         "lang": ["en"],
     }
     assert page.run("document.querySelector('.headline').textContent") == "No, they may not ask for it"
+    assert page.run("location.hash") == "#answer", "so that a phone shows it, and not the form again"
 
 
 def test_a_circumstance_is_chosen_and_the_answer_changes(page: Page, address: str) -> None:

@@ -144,6 +144,7 @@ async def test_what_a_person_reads(web: httpx2.AsyncClient) -> None:
 def test_every_word_of_the_page_is_there_in_every_language() -> None:
     used = set(re.findall(r'(?:say|row)\("([a-z_]+)"(?! ~)', TEMPLATE.read_text(encoding="utf-8")))
     used |= {"answer_no", "answer_yes", "answer_undetermined", "about_subject", "about_person", "about_business"}
+    used |= {"step_wait_for_evidence", "step_request_by_official_letter"}
     used |= {"bad_day", "bad_kind", "not_ready", "step_say_circumstance", "step_correct_demand", "knows", "no_act"}
     assert len(used) > 40
     assert TEXTS.missing("page", frozenset(used)) == []

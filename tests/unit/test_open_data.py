@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from gateway.bundle import install
 from gateway.list_version import AGENCIES, DOCUMENTS, PROHIBITED
@@ -25,9 +26,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gateway")
 
 
+@pytest.fixture(scope="module")
+def app(home: Path) -> FastAPI:
+    return site(law_reader(home), home)
+
+
 @pytest.fixture
-async def web(home: Path) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app=site(law_reader(home), home), raise_app_exceptions=False)
+async def web(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client
 
