@@ -107,10 +107,9 @@ def table(version: ListVersion, name: str) -> Rows:
     Raises:
         NotFoundError: there is no table of that name.
     """
-    made = TABLES.get(name)
-    if made is None:
+    if name not in TABLES:
         raise NotFoundError(f"the tables are {', '.join(TABLES)}")
-    columns, rows = made(version)
+    columns, rows = TABLES[name](version)
     return Rows(name, version.digest, columns, tuple(rows))
 
 

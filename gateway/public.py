@@ -24,7 +24,7 @@ from gateway.conditional import FOR_EVER, SHORT, entity_tag, kept
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
 from gateway.may_they_ask import KINDS, Answered, Question, answered, conditions
-from gateway.open_data import FORMATS, Shelf, difference_words, index, table
+from gateway.open_data import FORMATS, TABLES, Shelf, difference_words, index, table
 from gateway.pages.may_they_ask import CIRCUMSTANCE, JSON_PATH, PATH, Asked, MayTheyAskPage, Words
 from gateway.shown import shown
 from gateway.standing import Standing
@@ -121,22 +121,24 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
         standing = law.newest_standing()
         digests = shelf.digests()
         tag = entity_tag(_FORM, *_standing_parts(standing), *digests)
-        body = index(standing.lists, standing.fetch_mode, digests)
-        return kept(request, tag, SHORT, "application/json", _OPEN, lambda: json.dumps(body, ensure_ascii=False))
+
+        def made() -> str:
+            return json.dumps(index(standing.lists, standing.fetch_mode, digests), ensure_ascii=False)
+
+        return kept(request, tag, SHORT, "application/json", _OPEN, made)
 
     @router.get("/v1/lists/{digest}/{file}")
     def one_list(request: Request, digest: str, file: str) -> Response:
         """One table of a list version: prohibited, documents, groups, procedures, grounds, directory, agencies."""
-        version = shelf.version(digest, in_force=law.newest_standing().lists)
         name, _, ending = file.rpartition(".")
-        if ending not in FORMATS:
-            raise NotFoundError("a table ends in .json or .csv")
-        rows = table(version, name)
+        if ending not in FORMATS or name not in TABLES:
+            raise NotFoundError(f"the tables are {', '.join(TABLES)}, each as .json and .csv")
+        version = shelf.version(digest, in_force=law.newest_standing().lists)
         media_type, written = FORMATS[ending]
         tag = entity_tag(_FORM, version.digest, name, ending)
         disposition = f'inline; filename="{name}-{version.digest[:12]}.{ending}"'
         headers = {**_OPEN, "Content-Disposition": disposition}
-        return kept(request, tag, FOR_EVER, media_type, headers, lambda: written(rows))
+        return kept(request, tag, FOR_EVER, media_type, headers, lambda: written(table(version, name)))
 
     @router.get("/v1/lists/{before}/diff/{after}")
     def diff(
