@@ -209,14 +209,13 @@ def uuid7_time(value: uuid.UUID) -> datetime:
     return datetime.fromtimestamp(uuid7_milliseconds(value) / 1000, UTC)
 
 
+_UUID7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
 @lru_cache(maxsize=2048)  # a batch is looked at twice
 def parse_demand_id(text: str) -> uuid.UUID | None:
     """A UUIDv7 from its canonical text (36 lower-case characters), or None if it is anything else."""
-    try:
-        value = uuid.UUID(text)
-    except ValueError:
-        return None
-    return value if str(value) == text and value.version == 7 and value.variant == uuid.RFC_4122 else None
+    return uuid.UUID(int=int(text.replace("-", ""), 16)) if _UUID7.fullmatch(text) else None
 
 
 def derived_uuid(*parts: str | bytes | int) -> uuid.UUID:

@@ -111,7 +111,19 @@ def test_uuid7_carries_its_time(at: datetime, bits: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", str(uuid.UUID(int=0)), "6fa459ea-ee8a-4ca4-894e-db77e160355e", "01A21584-F01A-73AA-9201-59AC087F2B9D"],
+    [
+        "",
+        "x",
+        str(uuid.UUID(int=0)),
+        "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+        "01A21584-F01A-73AA-9201-59AC087F2B9D",
+        "01a21584-f01a-73aa-c201-59ac087f2b9d",
+        "01a21584f01a73aa920159ac087f2b9d",
+        "{01a21584-f01a-73aa-9201-59ac087f2b9d}",
+        "01a21584-f01a-73aa-9201-59ac087f2b9d\n",
+        "01a21584-f01a-73aa-9201-59ac087f_b9d",
+        "٠1a21584-f01a-73aa-9201-59ac087f2b9d",
+    ],
 )
 def test_only_canonical_uuid7_texts_are_demand_ids(text: str) -> None:
     assert parse_demand_id(text) is None
