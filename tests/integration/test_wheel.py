@@ -80,7 +80,7 @@ def test_it_holds_the_library_and_its_schemas_and_nothing_of_others(wheel: Path)
     assert {top for top in tops if not top.endswith(".dist-info")} == {"chopar"}
     shipped = {name.removeprefix("chopar/schemas/") for name in names if name.endswith(".avsc")}
     assert shipped == {path.relative_to(ROOT / "schemas").as_posix() for path in (ROOT / "schemas").rglob("*.avsc")}
-    for data in ("py.typed", "texts.toml", "cli/scaffold/provider.py.txt"):
+    for data in ("py.typed", "texts.toml", "page_texts.toml", "cli/scaffold/provider.py.txt"):
         assert f"chopar/{data}" in names
 
 
