@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -319,6 +319,7 @@ class Batch:
         if not alone:
             try:
                 yield None
+                self._require_statements_took()
             except BaseException:
                 self._lost = True
                 raise
@@ -327,12 +328,25 @@ class Batch:
             savepoint = await self._connection.begin_nested()
         try:
             yield savepoint
+            self._require_statements_took()
         except BaseException as error:
             await self._undo(savepoint, error)
             raise
         if savepoint.is_active:
             async with self._answered():
                 await savepoint.commit()
+
+    def _require_statements_took(self) -> None:
+        """Tell a callback that went on after the database had refused a statement of it.
+
+        PostgreSQL takes nothing more in that transaction, and what failed then would look like a database that is away.
+        """
+        connection = self._connection.sync_connection
+        if self.dialect != "postgresql" or connection is None or connection.closed or connection.invalidated:
+            return
+        driver: Any = connection.connection.driver_connection
+        if driver.info.transaction_status.name == "INERROR":
+            raise PendingRollbackError("a callback went on after a statement that had failed; it needs a savepoint")
 
     async def commit(self, transaction: AsyncTransaction) -> None:
         """Commit, if the database was there all along; `Inbox.batch` does it."""

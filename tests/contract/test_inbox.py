@@ -1,6 +1,7 @@
 """The inbox on SQLite and on a real PostgreSQL: acted on once, whatever is delivered and whoever dies."""
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from structlog.testing import capture_logs
 
@@ -208,6 +209,29 @@ async def test_a_statement_that_the_database_refuses_is_the_callbacks_own_error(
             await batch.act(effect(2), refused)
         assert await batch.act(effect(3), lambda connection: enter(connection, 3))
     assert await world.done() == [3]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_callback_that_hides_a_refused_statement_is_told(world: World, alone: bool) -> None:
+    """SQLite goes on behind such a statement. PostgreSQL does not, and that is no database that is away."""
+    takes = world.url.startswith("sqlite")
+    lost = not takes and not alone
+
+    async def hides(connection: AsyncConnection) -> None:
+        with contextlib.suppress(IntegrityError):
+            await connection.execute(insert(DONE), [{"number": None}])
+
+    async def acted() -> None:
+        async with world.inbox.batch() as batch:
+            with contextlib.nullcontext() if takes else pytest.raises(PendingRollbackError):
+                await batch.act(effect(1), hides, alone=alone)
+            assert batch.lost is lost
+            await batch.act(effect(2), enter, alone=alone)
+
+    with pytest.raises(StoreUnavailableError) if lost else contextlib.nullcontext():
+        await acted()
+    assert await world.done() == ([] if lost else [0])
+    assert len(await world.rows()) == (2 if takes else 0 if lost else 1)
 
 
 async def test_what_raises_in_a_batch_undoes_all_of_it(world: World) -> None:
