@@ -76,7 +76,7 @@ def run(
         return 0
     settings.home.mkdir(parents=True, exist_ok=True)
     configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "), for_good=argv is None)
-    _look_less_for_garbage()
+    look_less_for_garbage()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signalled(main, settings, arguments))
@@ -89,7 +89,7 @@ def run(
     return 0
 
 
-def _look_less_for_garbage() -> None:
+def look_less_for_garbage() -> None:
     """A batch is some ten thousand objects that live shortly; by Python's defaults each has all others looked through.
 
     Measured: a sixth of the CPU time of a provider's answers.

@@ -5,6 +5,8 @@
     @provider.answers("some-evidence")
     async def some_evidence(request: EvidenceRequested, register: Register) -> SomeEvidence | NoRecord: ...
 
+An agency that looks up many as cheaply as one has a function for all requests that come together (`answers_together`).
+
 The library reads requests, cuts what the function returns to the fields that the access ground lets through, has the
 access recorded before the answer is released, and derives every id, so that a repeated request gets the same answer
 under the same id. What the register holds, and what a field means, is the agency's.
@@ -15,19 +17,20 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from chopar.answer_messages import AnswerMessages
+from chopar.answered_together import Gathering, Turn
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Record, TopicPartition
 from chopar.envelope import Origin, outgoing
-from chopar.errors import ConfigurationError, WrongRecordError
+from chopar.errors import ChoparError, ConfigurationError, StopError, WrongRecordError
 from chopar.evidence_body import EvidenceBodies
-from chopar.identifiers import AgencyId, DataSubject, SubjectKind, agency_id, data_subject, derived_text
+from chopar.identifiers import AgencyId, DataSubject, Derivation, SubjectKind, agency_id, data_subject
 from chopar.messages.evidence import (
     Evidence,
     EvidenceProvided,
@@ -40,6 +43,7 @@ from chopar.schema_registry import Decoder, Encoder
 from chopar.topics import EVIDENCE_REQUESTED, EXCHANGE_RECORDED
 
 _MOST_REASONS = 1024  # different ones, of a batch
+_MOST_TOGETHER = 500  # far below every database's limit of parameters
 
 _log = structlog.get_logger()
 
@@ -76,6 +80,7 @@ class ProviderError:
 Unavailable: TypeAlias = NoRecord | AmbiguousSubject | NotEntitled | Deferred | ProviderError
 Answer: TypeAlias = Evidence | Unavailable
 AnswerFunction: TypeAlias = Callable[[EvidenceRequested, Any], Awaitable[Answer]]
+AnswersFunction: TypeAlias = Callable[[Sequence[EvidenceRequested], Any], Awaitable[Sequence[Answer]]]
 
 _CODES: dict[type, UnavailableCode] = {
     NoRecord: UnavailableCode.NO_RECORD,
@@ -86,6 +91,8 @@ _CODES: dict[type, UnavailableCode] = {
 }
 
 
+_RECORDED = EXCHANGE_RECORDED.of()
+_RECORD, _ANSWER = ExchangeRecorded.RECORD, EvidenceProvided.RECORD
 _KINDS = {kind.value: kind for kind in SubjectKind}
 
 
@@ -107,7 +114,7 @@ class Provider:
         register: name of its register, as answers carry it.
         at_once: how many requests may wait for the register at the same time; what suits a service that is asked for
             each of them by default. With a register that gathers look-ups (`chopar.lookups`) a whole batch, so that it
-            becomes one look-up.
+            becomes one look-up. Requests that are answered together wait as one.
     """
 
     def __init__(self, agency: str, *, register: str, at_once: int = 64) -> None:
@@ -115,6 +122,7 @@ class Provider:
         self.register = register
         self.at_once = at_once
         self._functions: dict[str, AnswerFunction] = {}
+        self._together: dict[str, AnswersFunction] = {}
 
     def answers(self, evidence_type: str) -> Callable[[AnswerFunction], AnswerFunction]:
         """Make a function the one that answers an evidence type.
@@ -124,21 +132,45 @@ class Provider:
         """
 
         def keep(function: AnswerFunction) -> AnswerFunction:
-            if evidence_type in self._functions:
-                raise ConfigurationError(f"{evidence_type}: two functions answer it")
+            self._require_unanswered(evidence_type)
             self._functions[evidence_type] = function
             return function
 
         return keep
 
+    def answers_together(self, evidence_type: str) -> Callable[[AnswersFunction], AnswersFunction]:
+        """Make a function the one that answers an evidence type, for all requests that come together.
+
+        It is given up to 500 requests and gives as many answers, in their order. Whatever it raises that is not
+        retriable is not the fault of all: they are then given to it one by one.
+
+        Raises:
+            ConfigurationError: another one does already.
+        """
+
+        def keep(function: AnswersFunction) -> AnswersFunction:
+            self._require_unanswered(evidence_type)
+            self._together[evidence_type] = function
+            return function
+
+        return keep
+
+    def _require_unanswered(self, evidence_type: str) -> None:
+        if self.knows(evidence_type):
+            raise ConfigurationError(f"{evidence_type}: two functions answer it")
+
     @property
     def evidence_types(self) -> tuple[str, ...]:
         """What it answers, sorted."""
-        return tuple(sorted(self._functions))
+        return tuple(sorted({*self._functions, *self._together}))
 
     def knows(self, evidence_type: str) -> bool:
         """Whether it answers an evidence type."""
-        return evidence_type in self._functions
+        return evidence_type in self._functions or evidence_type in self._together
+
+    def answers_it_together(self, evidence_type: str) -> bool:
+        """Whether what answers an evidence type is a function for many requests."""
+        return evidence_type in self._together
 
     @property
     def topic(self) -> str:
@@ -153,7 +185,24 @@ class Provider:
     async def answer(self, request: EvidenceRequested, register: Any) -> Answer:
         """What the agency's function says to a request; `ProviderError` for an evidence type without a function."""
         function = self._functions.get(request.evidence_type)
-        return await function(request, register) if function else ProviderError()
+        if function is not None:
+            return await function(request, register)
+        if request.evidence_type in self._together:
+            [answer] = await self.answer_together([request], register)
+            return answer
+        return ProviderError()
+
+    async def answer_together(self, requests: Sequence[EvidenceRequested], register: Any) -> Sequence[Answer]:
+        """What the agency's function for many says to requests for one evidence type, in their order.
+
+        Raises:
+            ConfigurationError: it gives more or fewer answers than requests.
+        """
+        evidence_type = requests[0].evidence_type
+        answers = await self._together[evidence_type](requests, register)
+        if len(answers) != len(requests):
+            raise ConfigurationError(f"{evidence_type}: {len(answers)} answers to {len(requests)} requests")
+        return answers
 
 
 _COUNTERS: WeakKeyDictionary[CollectorRegistry, Counter] = WeakKeyDictionary()
@@ -167,6 +216,13 @@ def _counter(metrics: CollectorRegistry) -> Counter:
             "chopar_evidence_requests", "Requests by what became of them", labels, registry=metrics
         )
     return _COUNTERS[metrics]
+
+
+class _Asked(NamedTuple):
+    """A request, and the record that it came in."""
+
+    record: Record
+    request: EvidenceRequested
 
 
 class ProviderHandler:
@@ -205,6 +261,7 @@ class ProviderHandler:
         self._bodies = EvidenceBodies(encoder)
         self._messages = AnswerMessages(encoder, provider.agency)
         self._reasons: dict[tuple[Unavailable, datetime], bytes] = {}
+        self._gathering: Gathering[_Asked, Outputs] = Gathering(self._answer_all)
 
     independent = True
     """An answer depends on its request and the register alone: those of one demand are answered beside each other."""
@@ -218,19 +275,29 @@ class ProviderHandler:
     async def ready_for(self, records: Sequence[Record]) -> None:
         """Nothing to wait for."""
 
-    async def handle(self, record: Record) -> Outputs:
+    def handle(self, record: Record) -> Awaitable[Outputs]:
         """Answer one request.
 
         Raises:
             RecordError: it is no request to this agency that can be read.
             UnavailableError: the register or the schema registry does not answer; it is read again.
         """
-        value = record.value or b""
-        request = self._decoder.message_now(value, EvidenceRequested)
+        request = self._decoder.message_now(record.value or b"", EvidenceRequested)
         if request is None:
-            request = await self._decoder.message(value, EvidenceRequested)
+            return self._read_and_answer(record)
+        return self._begin(record, request)
+
+    async def _read_and_answer(self, record: Record) -> Outputs:
+        return await self._begin(record, await self._decoder.message(record.value or b"", EvidenceRequested))
+
+    def _begin(self, record: Record, request: EvidenceRequested) -> Awaitable[Outputs]:
         if request.provider != self._provider.agency:
             raise WrongRecordError("a request to another provider")
+        if self._provider.answers_it_together(request.evidence_type):
+            return self._gathering.join(_Asked(record, request))
+        return self._answer(record, request)
+
+    async def _answer(self, record: Record, request: EvidenceRequested) -> Outputs:
         # Nothing is read or released after expiry; the asker knows by the same time that it is undelivered. Reading may
         # take its time, so the clock is asked before and after it.
         if self._clock() < request.expires_at:
@@ -239,6 +306,49 @@ class ProviderHandler:
                 outputs = self._outputs(record, request, answer)
                 self._count(request, "answered")
                 return outputs
+        return self._expired(request)
+
+    async def _answer_all(self, turns: Sequence[Turn[_Asked, Outputs]]) -> None:
+        """As `_answer`, all who have come together."""
+        now = self._clock()
+        by_type: dict[str, list[Turn[_Asked, Outputs]]] = {}
+        for turn in turns:
+            request = turn.asked.request
+            if now < request.expires_at:
+                by_type.setdefault(request.evidence_type, []).append(turn)
+            else:
+                turn.told = self._expired(request)
+        for alike in by_type.values():
+            for start in range(0, len(alike), _MOST_TOGETHER):
+                await self._answer_alike(alike[start : start + _MOST_TOGETHER])
+
+    async def _answer_alike(self, turns: Sequence[Turn[_Asked, Outputs]]) -> None:
+        """Requests for one evidence type."""
+        try:
+            answers = await self._provider.answer_together([turn.asked.request for turn in turns], self._register)
+        except StopError:
+            raise
+        except Exception as error:  # noqa: BLE001  the loop counts and judges it, by record
+            if len(turns) == 1 or (isinstance(error, ChoparError) and error.retriable):
+                for turn in turns:
+                    turn.error = error
+            else:
+                for turn in turns:
+                    await self._answer_alike([turn])
+            return
+        now = self._clock()
+        for turn, answer in zip(turns, answers, strict=True):
+            record, request = turn.asked
+            try:
+                if now < request.expires_at:
+                    turn.told = self._outputs(record, request, answer)
+                    self._count(request, "answered")
+                else:
+                    turn.told = self._expired(request)
+            except Exception as error:  # noqa: BLE001  the same
+                turn.error = error
+
+    def _expired(self, request: EvidenceRequested) -> Outputs:
         evidence_type = self._count(request, "expired")
         _log.warning("evidence.expired", evidence_type=evidence_type)
         return Outputs()
@@ -275,13 +385,9 @@ class ProviderHandler:
             nonce=nonce,
             body=body,
         )
-        before, after = (
-            outgoing(to, record.partition, value, derived_text(request_hash, digest, name), name, origin)
-            for to, value, name in (
-                (EXCHANGE_RECORDED.of(), recorded, ExchangeRecorded.RECORD),
-                (topic, provided, EvidenceProvided.RECORD),
-            )
-        )
+        partition, message_id = record.partition, Derivation(request_hash, digest).text
+        before = outgoing(_RECORDED, partition, recorded, message_id(_RECORD), _RECORD, origin)
+        after = outgoing(topic, partition, provided, message_id(_ANSWER), _ANSWER, origin)
         return Outputs(before=(before,), after=(after,))
 
     def _body(self, request: EvidenceRequested, answer: Answer) -> bytes:

@@ -29,7 +29,7 @@ from gateway.handlers import GatewayHandler
 from gateway.law_reader import LawReader
 from services.tax.handlers import provider as tax_provider
 from services.tax.model import DebtEntry, TaxAccount, Taxpayer
-from services.tax.store import CoalescingTaxRegister, SqlTaxStore
+from services.tax.store import SqlTaxStore
 from tests.standing import LISTS
 
 AGENCIES = [agency_id(name) for name in ("electricity-het", "justice-notary", "tax-committee", "mia-migration")]
@@ -133,7 +133,7 @@ class World:
         ]
         await self.store.create_schema()
         await self.store.seed(accounts)
-        await self.start_provider(tax_provider, CoalescingTaxRegister(self.store), [TaxDebt], settings=settings)
+        await self.start_provider(tax_provider, self.store, [TaxDebt], settings=settings)
 
     def _start(self, name: str, loop: ConsumeLoop, *more: Any) -> None:
         self._loops[name] = loop

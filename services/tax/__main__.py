@@ -12,13 +12,12 @@ from chopar.process import register_parser, run
 from services.tax.handlers import provider
 from services.tax.seed import fill
 from services.tax.settings import TaxSettings
-from services.tax.store import CoalescingTaxRegister, SqlTaxStore
+from services.tax.store import SqlTaxStore
 
 
 async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
     """Wire the service and run it until `stop` is set."""
     store = SqlTaxStore(settings.store.url)
-    register = CoalescingTaxRegister(store)
     try:
         if arguments.backup:
             await store.backup(arguments.backup)
@@ -31,9 +30,8 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 
-        await serve(provider, register, [TaxDebt], settings, stop)
+        await serve(provider, store, [TaxDebt], settings, stop)
     finally:
-        await register.close()
         await store.close()
 
 

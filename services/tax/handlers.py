@@ -1,6 +1,7 @@
 """What the tax service answers; its dependencies are arguments."""
 
-from chopar.lookups import MOST_AT_ONCE
+from collections.abc import Sequence
+
 from chopar.messages.evidence import EvidenceRequested, TaxDebt
 from chopar.provider import NoRecord, Provider, subject_of
 from services.tax.model import TaxRegister, tax_debt_evidence
@@ -8,19 +9,24 @@ from services.tax.model import TaxRegister, tax_debt_evidence
 REGISTER = "register of taxpayers"
 COVERAGE = "taxpayers registered since 1997-04-01; synthetic entries"
 
-provider = Provider("tax-committee", register=REGISTER, at_once=MOST_AT_ONCE)
+provider = Provider("tax-committee", register=REGISTER, at_once=1)  # a batch waits as one
+_UNKNOWN = NoRecord(COVERAGE)
 
 
-@provider.answers("tax-debt")
-async def provide_tax_debt(request: EvidenceRequested, register: TaxRegister) -> TaxDebt | NoRecord:
-    """Say whether a person or business owes taxes.
+@provider.answers_together("tax-debt")
+async def provide_tax_debts(
+    requests: Sequence[EvidenceRequested], register: TaxRegister
+) -> Sequence[TaxDebt | NoRecord]:
+    """Say of each person or business whether it owes taxes; the register is asked once.
 
     A taxpayer who owes nothing is evidence (`has_debt: false`); somebody the register does not know is `no_record`.
 
     Raises:
         RegisterUnavailableError: retriable; the register does not answer.
     """
-    account = await register.debts_of(subject_of(request))
-    if account is None:
-        return NoRecord(COVERAGE)
-    return tax_debt_evidence(account, source_register=REGISTER, as_of=request.as_of)
+    subjects = [subject_of(request) for request in requests]
+    accounts = await register.accounts_of(subjects)
+    return [
+        _UNKNOWN if account is None else tax_debt_evidence(account, source_register=REGISTER, as_of=request.as_of)
+        for request, account in zip(requests, map(accounts.get, subjects), strict=True)
+    ]

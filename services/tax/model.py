@@ -8,6 +8,7 @@ which is none. How entries are stored and who may see which field is left to the
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from chopar.errors import InvalidEntryError
@@ -56,19 +57,7 @@ class TaxAccount:
 
 
 class TaxRegister(Protocol):
-    """What an evidence function asks. Look-ups made at the same time may be answered by one statement."""
-
-    async def debts_of(self, subject: DataSubject) -> TaxAccount | None:
-        """The account of a taxpayer, or None: unknown to this register.
-
-        Raises:
-            RegisterUnavailableError: retriable; the register does not answer.
-        """
-        ...
-
-
-class TaxStore(Protocol):
-    """Where the register lies. One suite of tests holds all implementations to this."""
+    """What an evidence function asks."""
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
         """The accounts of those among the subjects who are taxpayers, by one statement whoever they are.
@@ -77,6 +66,10 @@ class TaxStore(Protocol):
             RegisterUnavailableError: retriable; the register does not answer in time.
         """
         ...
+
+
+class TaxStore(TaxRegister, Protocol):
+    """Where the register lies. One suite of tests holds all implementations to this."""
 
     async def seeded(self, recipe: str) -> bool:
         """Whether the register was filled with the synthetic population of this recipe.
@@ -122,6 +115,9 @@ def one_entry_a_tax(debts: Iterable[DebtEntry]) -> tuple[DebtEntry, ...]:
     Raises:
         InvalidEntryError: a sum is too large.
     """
+    debts = tuple(debts)
+    if len(debts) < 2:
+        return debts
     sums: dict[str, int] = {}
     for debt in debts:
         sums[debt.tax] = sums.get(debt.tax, 0) + debt.amount_tiyin
@@ -139,9 +135,16 @@ def tax_debt_evidence(account: TaxAccount, *, source_register: str, as_of: datet
         as_of: the time of the request, not of a clock.
     """
     debts = one_entry_a_tax(account.debts)
+    if not debts:
+        return _nothing_owed(source_register, as_of)
     return TaxDebt(
-        has_debt=bool(debts),
+        has_debt=True,
         debts=tuple(Debt(tax=debt.tax, amount_tiyin=debt.amount_tiyin) for debt in debts),
         source_register=source_register,
         as_of=as_of,
     )
+
+
+@lru_cache(maxsize=1024)  # times are a batch's; evidence is frozen
+def _nothing_owed(source_register: str, as_of: datetime) -> TaxDebt:
+    return TaxDebt(has_debt=False, debts=(), source_register=source_register, as_of=as_of)

@@ -26,10 +26,9 @@ from sqlalchemy import (
 
 from chopar.errors import NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
-from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
 from chopar.register import RegisterDatabase, seeding_table
-from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, TaxStore, one_entry_a_tax
+from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, one_entry_a_tax
 
 _METADATA = MetaData()
 # The text of an identifier is unique across kinds: a PINFL has 14 digits, a STIR 9.
@@ -89,7 +88,7 @@ class SqlTaxStore:
         await self._database.prepare(migrate=migrate)
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
-        """As `TaxStore` says."""
+        """As `TaxRegister` says."""
         by_text = {subject.text: subject for subject in subjects}
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ACCOUNTS, {"identifiers": list(by_text)})).all()
@@ -153,7 +152,7 @@ class DictTaxStore:
         self._recipes: set[str] = set()
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
-        """As `TaxStore` says."""
+        """As `TaxRegister` says."""
         return {subject: self._accounts[subject] for subject in subjects if subject in self._accounts}
 
     async def seeded(self, recipe: str) -> bool:
@@ -179,21 +178,6 @@ class DictTaxStore:
 
     async def close(self) -> None:
         """Nothing is held."""
-
-
-class CoalescingTaxRegister:
-    """The register as evidence functions ask it: look-ups made at the same time are one statement of the store."""
-
-    def __init__(self, store: TaxStore) -> None:
-        self._lookups: CoalescedLookups[DataSubject, TaxAccount] = CoalescedLookups(store.accounts_of)
-
-    async def debts_of(self, subject: DataSubject) -> TaxAccount | None:
-        """As `TaxRegister` says."""
-        return await self._lookups.get(subject)
-
-    async def close(self) -> None:
-        """End what runs; who waits gets RegisterUnavailableError. The store stays open."""
-        await self._lookups.close()
 
 
 def _taxpayer_row(taxpayer: Taxpayer) -> dict[str, object]:

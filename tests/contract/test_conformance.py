@@ -21,7 +21,7 @@ from chopar.messages.evidence import Debt, EvidenceRequested, TaxDebt
 from chopar.provider import NoRecord, Provider, ProviderError, subject_of
 from services.tax.handlers import provider as tax_provider
 from services.tax.model import DebtEntry, TaxAccount, Taxpayer
-from services.tax.store import CoalescingTaxRegister, DictTaxStore
+from services.tax.store import DictTaxStore
 from tests.builders import PERSON, SECOND_PERSON
 
 HOLDS, UNKNOWN = Example(PersonId(PERSON)), Example(PersonId(SECOND_PERSON))
@@ -46,16 +46,12 @@ async def test_the_tax_service_conforms(bus: Bus) -> None:
     store = DictTaxStore()
     taxpayer = Taxpayer(HOLDS.subject, datetime(2020, 1, 1, tzinfo=UTC).date())
     await store.seed([TaxAccount(taxpayer, (DebtEntry("land-tax", 500),))])
-    register = CoalescingTaxRegister(store)
 
     async def change() -> None:
         await store.set_debts(HOLDS.subject, ())
 
     case = Case("tax-debt", TaxDebt, HOLDS, UNKNOWN, change=change)
-    try:
-        findings = await check(Conformance(tax_provider, register, [case]), bus)
-    finally:
-        await register.close()
+    findings = await check(Conformance(tax_provider, store, [case]), bus)
     assert broken(findings) == {}
     assert [finding.check for finding in findings] == [
         "hit",

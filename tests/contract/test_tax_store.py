@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import event
 
 from chopar.errors import ConfigurationError, InvalidEntryError, NotFoundError, RegisterUnavailableError
-from chopar.identifiers import BusinessId, DataSubject, PersonId
+from chopar.identifiers import BusinessId, PersonId
 from chopar.population import Recipe
 from services.tax.model import MOST_TIYIN, DebtEntry, TaxAccount, Taxpayer, TaxStore
 from services.tax.seed import accounts, fill
-from services.tax.store import CoalescingTaxRegister, DictTaxStore, SqlTaxStore
+from services.tax.store import DictTaxStore, SqlTaxStore
 
 pytest_plugins = ["tests.postgres_fixture"]
 
@@ -128,27 +128,22 @@ async def test_a_population_fills_the_register(store: TaxStore) -> None:
     assert not await store.seeded(Recipe(1, 401, 40).text)
 
 
-async def test_the_register_answers_each_waiter_its_own_account(store: TaxStore) -> None:
+async def test_who_is_asked_for_twice_is_found(store: TaxStore) -> None:
     await store.seed(ACCOUNTS)
-    register = CoalescingTaxRegister(store)
-    subjects: list[DataSubject] = [DEBTOR, UNKNOWN, FIRM, CLEAN, DEBTOR]
-    found = await asyncio.gather(*(register.debts_of(subject) for subject in subjects))
-    assert found == [ACCOUNTS[0], None, ACCOUNTS[2], ACCOUNTS[1], ACCOUNTS[0]]
-    await register.close()
+    found = await store.accounts_of([DEBTOR, UNKNOWN, FIRM, CLEAN, DEBTOR])
+    assert found == {DEBTOR: ACCOUNTS[0], FIRM: ACCOUNTS[2], CLEAN: ACCOUNTS[1]}
 
 
-async def test_look_ups_of_a_batch_are_one_statement_hit_or_not(sql_store: SqlTaxStore) -> None:
+async def test_a_batch_is_one_statement_hit_or_not(sql_store: SqlTaxStore) -> None:
     await sql_store.seed(ACCOUNTS)
-    register = CoalescingTaxRegister(sql_store)
     statements: list[str] = []
     engine = sql_store._database.reader.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-    await asyncio.gather(*(register.debts_of(subject) for subject in (DEBTOR, CLEAN, FIRM, UNKNOWN)))
+    await sql_store.accounts_of([DEBTOR, CLEAN, FIRM, UNKNOWN])
     assert len(statements) == 1
-    assert " IN (" in statements[0]
     statements.clear()
     for person in (DEBTOR, CLEAN, UNKNOWN):
-        await register.debts_of(person)
+        await sql_store.accounts_of([person])
     assert len(statements) == 3
     assert len(set(statements)) == 1
 
@@ -170,16 +165,13 @@ async def test_what_the_tables_refuse_says_no_identifier(
 
 async def test_a_register_without_tables_does_not_answer_and_then_does(tmp_path: Path) -> None:
     store = SqlTaxStore(f"sqlite+aiosqlite:///{tmp_path}/tax.db")
-    register = CoalescingTaxRegister(store)
-    waiters = await asyncio.gather(*(register.debts_of(one) for one in (DEBTOR, FIRM)), return_exceptions=True)
-    for error in waiters:
-        assert isinstance(error, RegisterUnavailableError)
-        assert error.retriable
-        assert DEBTOR.text not in "".join(traceback.format_exception(error))
+    with pytest.raises(RegisterUnavailableError) as raised:
+        await store.accounts_of([DEBTOR, FIRM])
+    assert raised.value.retriable
+    assert DEBTOR.text not in "".join(traceback.format_exception(raised.value))
     await store.create_schema()
     await store.create_schema()
-    assert await register.debts_of(DEBTOR) is None
-    await register.close()
+    assert await store.accounts_of([DEBTOR]) == {}
     await store.close()
 
 
@@ -207,13 +199,11 @@ async def test_a_look_up_that_hangs_ends_by_its_time_out(postgres_url: str) -> N
     store = SqlTaxStore(postgres_url, timeout_seconds=0.3)
     await store.create_schema()
     await store.seed(ACCOUNTS)
-    register = CoalescingTaxRegister(store)
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as blocker:
         blocker.execute("LOCK TABLE taxpayer IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(RegisterUnavailableError):
-            await register.debts_of(DEBTOR)
-    assert await register.debts_of(DEBTOR) == ACCOUNTS[0]
-    await register.close()
+            await store.accounts_of([DEBTOR])
+    assert await store.accounts_of([DEBTOR]) == {DEBTOR: ACCOUNTS[0]}
     await store.close()
 
 

@@ -33,7 +33,7 @@ from gateway.law_reader import LawReader
 from gateway.settings import GatewaySettings
 from services.tax.handlers import provider
 from services.tax.settings import TaxSettings
-from services.tax.store import CoalescingTaxRegister, SqlTaxStore
+from services.tax.store import SqlTaxStore
 from tests.load.asker import AGENCY
 
 
@@ -96,7 +96,7 @@ async def tax(loop: Loop) -> None:
     await encoder.prepare(ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, TaxDebt)
     handler = ProviderHandler(
         provider,
-        CoalescingTaxRegister(SqlTaxStore(settings.store.url)),
+        SqlTaxStore(settings.store.url),
         encoder=encoder,
         decoder=Decoder(files, registry),
         secret=ensure_secret(settings.home, provider.agency),
