@@ -18,6 +18,7 @@ from tests.contract.bus_rig import layout, unique, until
 
 pytestmark = pytest.mark.broker
 TRIES = 5
+NAMES = {0: "Produce", 1: "Fetch", 8: "OffsetCommit"}
 
 
 class Noting:
@@ -54,9 +55,8 @@ async def test_produce_is_written_before_fetch(bootstrap: str, monkeypatch: pyte
     send = AIOKafkaConnection.send
 
     def noted(self: Any, request: Any, *more: Any, **options: Any) -> Any:
-        name = type(request).__name__.removesuffix("Request")
-        if self._client_id == group and name in ("Fetch", "Produce", "OffsetCommit"):
-            notes.append(name)
+        if self._client_id == group and request.API_KEY in NAMES:
+            notes.append(NAMES[request.API_KEY])
         return send(self, request, *more, **options)
 
     monkeypatch.setattr(AIOKafkaConnection, "send", noted)

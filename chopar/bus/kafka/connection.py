@@ -64,6 +64,9 @@ class KafkaClientSettings:
     max_fetch_bytes: int = 16_777_216
     """Of one fetch: bounds what a consumer behind a large backlog holds in memory."""
 
+    fetch_sessions: bool = True
+    """Whether a consumer tells a broker only what has changed since its last fetch, in place of all it reads."""
+
     transaction_timeout_seconds: float = 10.0
 
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -25,6 +25,7 @@ from chopar.bus.kafka.connection import (
     place_of,
     translated,
 )
+from chopar.bus.kafka.fetch_sessions import FetchSessions
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
 
@@ -314,6 +315,8 @@ class KafkaConsumer(KafkaFetcher):
             **_consumer_options(settings),
             **settings.common(self._bootstrap, self._group),
         )
+        if settings.fetch_sessions:
+            self._client._client.send = FetchSessions(self._client._client.send).send
         self._client.subscribe(list(self._topics), listener=_Listener(self))
         return self._client
 
