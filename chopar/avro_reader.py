@@ -81,7 +81,7 @@ _SLOTS = [BaseModel.__dict__[name].__set__ for name in ("__dict__", "__pydantic_
 _EMPTY_SLOTS = [BaseModel.__dict__[name].__set__ for name in ("__pydantic_extra__", "__pydantic_private__")]
 
 
-def _model(
+def unchecked(
     model: Any,
     values: dict[str, Any],
     names: set[str],
@@ -107,7 +107,7 @@ _NAMES = {
     "time": _time,
     "times": _times.get,
     "day": _day,
-    "model": _model,
+    "model": unchecked,
     "UUID": UUID,
     "UnexpectedError": UnexpectedError,
 }

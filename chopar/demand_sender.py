@@ -6,21 +6,27 @@ What becomes of it afterwards is followed in memory (`chopar.requester`) or in a
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from chopar.avro import SchemaFiles
+from chopar.avro_reader import unchecked
 from chopar.bus.port import Bus, Outgoing, Sent, partition_of
 from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError, TooLargeError, UndecodableError
-from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_uuid, uuid7, uuid7_milliseconds
-from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_text, uuid7, uuid7_milliseconds
+from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.messages.record import whole_milliseconds
 from chopar.schema_registry import Decoder, Encoder, SchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
 
 _DEFAULT_LIFE = timedelta(days=7)
 _LARGEST_BYTES = 256 * 1024
 """Of a demand: its resolution and requests repeat parts of it, and each has to fit its topic."""
+
+_LONGEST_CASE_ID = 400
+_LONGEST_ALIKE = MAX_LIFE - timedelta(seconds=1)
+_MOST_ALIKE = 1024
 
 CLOCKS_APART = timedelta(minutes=2)
 """How far our clock may run ahead of the broker's, whose time decides."""
@@ -64,6 +70,8 @@ class DemandSender:
         self._random_bits = random_bits
         self._topic = DEMAND_SUBMITTED.of(self.agency)
         self._producer = bus.producer(f"requester.{agency}")
+        self._alike: dict[_Alike, Demand] = {}
+        """Demands that were checked, one of those that differ in nothing but what `_as` changes."""
 
     async def _connect(self) -> None:
         await self._encoder.prepare(Demand)
@@ -92,14 +100,22 @@ class DemandSender:
         if not all(isinstance(said, bool) for said in (circumstances or {}).values()):
             # The text "no" is true in Python, and would be sent as a yes.
             raise UndecodableError("not a valid Demand: circumstances are True or False")
-        now = self._clock()
+        now, asked = self._clock(), tuple(documents)
         demand_id = uuid7(now, self._random_bits(74))
-        return Demand.from_avro(
+        case_id = case_id or f"case-{str(demand_id)[-12:]}"
+        alike = None
+        if not parties and applicant is None and ground is None and life < _LONGEST_ALIKE:
+            alike = _alike(procedure, official, acting_as, circumstances, asked)
+        if alike is not None and alike in self._alike:
+            made = _as(self._alike[alike], demand_id, case_id, subject, asked, now + life)
+            if made is not None:
+                return made
+        demand = Demand.from_avro(
             {
                 "demand_id": demand_id,
                 "requester": self.agency,
                 "procedure": procedure,
-                "case_id": case_id or f"case-{str(demand_id)[-12:]}",
+                "case_id": case_id,
                 "official": official,
                 "subject": subject,
                 "parties": tuple(parties),
@@ -107,10 +123,15 @@ class DemandSender:
                 "acting_as": acting_as,
                 "ground": ground or {"kind": "law", "reference": procedure},
                 "circumstances": {code: "yes" if said else "no" for code, said in (circumstances or {}).items()},
-                "documents": tuple(documents),
+                "documents": asked,
                 "expires_at": now + life,
             }
         )
+        if alike is not None:
+            if len(self._alike) >= _MOST_ALIKE:
+                self._alike.clear()
+            self._alike[alike] = demand
+        return demand
 
     def _composed(self, about: DataSubject, documents: Sequence[str | DemandedDocument], **more: Any) -> Demand:
         asked = [d if isinstance(d, DemandedDocument) else DemandedDocument(type=d) for d in documents]
@@ -130,6 +151,54 @@ class DemandSender:
         # The time of its id: a demand that is sent again is the same message, to the byte.
         time_ms = uuid7_milliseconds(demand_id)
         origin = Origin(source=f"/agencies/{self.agency}", time_ms=time_ms, correlation_id=demand_id)
-        message_id = derived_uuid("demand", origin.key, value)
+        message_id = derived_text("demand", origin.key, value)
         place = partition_of(origin.key, PARTITIONS)
         return outgoing(self._topic, place, value, message_id, Demand.RECORD, origin)
+
+
+_Alike: TypeAlias = tuple[str, str, ActingAs, tuple[tuple[str, bool], ...], tuple[tuple[str, str | None], ...]]
+
+
+def _alike(
+    procedure: str,
+    official: str,
+    acting_as: ActingAs,
+    circumstances: Mapping[str, bool] | None,
+    documents: tuple[DemandedDocument, ...],
+) -> _Alike | None:
+    """What demands have in common that are checked once; None if a document has parameters, which are one's own."""
+    types: list[tuple[str, str | None]] = []
+    for document in documents:
+        if document.__class__ is not DemandedDocument or document.parameters:
+            return None
+        types.append((document.type, document.about))
+    return procedure, official, acting_as, tuple((circumstances or {}).items()), tuple(types)
+
+
+def _as(
+    demand: Demand,
+    demand_id: UUID,
+    case_id: str,
+    subject: Subject,
+    documents: tuple[DemandedDocument, ...],
+    expires_at: datetime,
+) -> Demand | None:
+    """A demand like one that was checked, as validation would give it; None if what differs has to be looked at.
+
+    A UUIDv7 of ours, a subject that was checked when it was made, a time of ours within the longest life: what is left
+    to look at is the length of the case's id.
+    """
+    if case_id.__class__ is not str or len(case_id) > _LONGEST_CASE_ID:
+        return None
+    if subject.__class__ is not Subject or expires_at.tzinfo is not UTC:
+        return None
+    changed = {
+        "demand_id": demand_id,
+        "case_id": case_id,
+        "subject": subject,
+        "circumstances": {**demand.circumstances},  # no dict is anybody else's too
+        "documents": documents,
+        "expires_at": whole_milliseconds(expires_at),
+    }
+    made: Demand = unchecked(Demand, {**demand.__dict__, **changed}, demand.model_fields_set)
+    return made

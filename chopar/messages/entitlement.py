@@ -8,6 +8,7 @@ nothing to say so, what is let through would be misread.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 ALWAYS = frozenset({"source_register", "register_coverage", "linked_by", "as_of", "fields_given"})
@@ -74,14 +75,20 @@ def _beyond_below(value: Any, allowed: set[str], prefix: str) -> set[str]:
 
 def beyond(datum: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
     """The names of fields that a datum holds although they were not let through; sorted, empty if all is well."""
-    names = set(fields)
-    allowed = tree(names)
+    names, allowed = _allowed(tuple(fields))
     found: set[str] = set(datum.get("fields_given") or ()) - names
     for name, value in datum.items():
-        if name in ALWAYS or value is None:
+        if value is None or name in ALWAYS:
             continue
-        if name not in allowed:
+        below = allowed.get(name)
+        if below is None:
             found.add(name)
-        elif allowed[name]:
-            found |= _beyond_below(value, allowed[name], name)
-    return sorted(found)
+        elif below:
+            found |= _beyond_below(value, below, name)
+    return sorted(found) if found else []
+
+
+@lru_cache(maxsize=1024)  # of the list's access grounds; some hundreds
+def _allowed(fields: tuple[str, ...]) -> tuple[frozenset[str], Mapping[str, set[str]]]:
+    names = frozenset(fields)
+    return names, tree(names)
