@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -112,11 +113,14 @@ class RegisterDatabase:
             file: what to make; whole, on disk and readable by its owner alone, or not there.
 
         Raises:
-            ConfigurationError: the file exists or cannot be made, or the register is PostgreSQL's, which has `pg_dump`.
+            ConfigurationError: there is no register, the file exists or cannot be made, or it is PostgreSQL's, which
+                has `pg_dump`.
             RegisterUnavailableError: retriable; the register does not answer.
         """
         if self._address.get_backend_name() == "postgresql":
             raise ConfigurationError(f"{self._migrations.what} lies in PostgreSQL: back it up with pg_dump")
+        if not _is_there(self._address):
+            raise ConfigurationError(f"{self._migrations.what} is not where its address says: there is nothing to copy")
         with _unfinished(file) as unfinished:
             async with self.answering(bulk=True), self.reader.connect() as connection:
                 await connection.exec_driver_sql("VACUUM INTO ?", (str(unfinished),))
@@ -139,9 +143,17 @@ class RegisterDatabase:
             raise RegisterUnavailableError(f"{self._migrations.what} does not answer ({cause})") from None
 
 
+def _is_there(address: URL) -> bool:
+    """Whether SQLite would open a file, and not make an empty one."""
+    name = address.database or ""
+    return not name or name.startswith((":", "file:")) or Path(name).exists()
+
+
 @contextmanager
 def _unfinished(file: Path) -> Iterator[Path]:
     """An empty file for its owner alone, beside the one that it becomes if all goes well."""
+    if not file.name:
+        raise ConfigurationError("the backup cannot be made: the name of a file is due")
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
         if file.exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from chopar.errors import ConfigurationError
 from chopar.identifiers import agency_id
 from chopar.messages.utility import UtilityDebt
 from chopar.population import Recipe
@@ -25,6 +26,8 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
     registers = {company: CoalescingUtilityRegister(store) for company, store in stores.items()}
     try:
         if arguments.backup:
+            if len(stores) > 1 and PLACE_OF_AGENCY not in str(arguments.backup):
+                raise ConfigurationError(f"--backup: the word {PLACE_OF_AGENCY} is due, a file for each agency")
             for company, store in stores.items():
                 await store.backup(Path(str(arguments.backup).replace(PLACE_OF_AGENCY, company.agency)))
             return

@@ -293,8 +293,15 @@ async def test_a_backup_overwrites_nothing_and_leaves_nothing_half_made(
         await store.backup(taken)
     with pytest.raises(ConfigurationError, match="No such file"):
         await store.backup(tmp_path / "nowhere" / "it")
+    with pytest.raises(ConfigurationError, match="name of a file"):
+        await store.backup(Path("/"))
     assert taken.read_text() == "somebody's"
     await store.close()
+    missing = service.store(f"sqlite:///{tmp_path}/mistyped.db")
+    with pytest.raises(ConfigurationError, match="nothing to copy"):
+        await missing.backup(tmp_path / "copy")
+    await missing.close()
+    assert not list(tmp_path.glob("mistyped*"))
     file.write_bytes(b"<html>" * 2000)
     for end in ("-wal", "-shm"):
         file.with_name(file.name + end).unlink(missing_ok=True)

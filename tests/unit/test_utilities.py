@@ -1,6 +1,9 @@
 """The utility companies: rules of accounts, what is answered, synthetic entries, settings."""
 
+import argparse
+import asyncio
 from datetime import date
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,6 +16,7 @@ from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.utility import UtilityDebt
 from chopar.population import Population
 from chopar.provider import NoRecord, ProviderError
+from services.utilities.__main__ import main
 from services.utilities.handlers import provider_of
 from services.utilities.model import (
     COMPANIES,
@@ -165,3 +169,10 @@ def test_each_company_has_a_register_of_its_own() -> None:
     assert settings("sqlite:////a/it.db").stores_of(["heat-supply"]) == {"heat-supply": "sqlite:////a/it.db"}
     with pytest.raises(ConfigurationError, match="CHOPAR_UTILITIES_STORE__URL must hold the word AGENCY"):
         settings("sqlite:////a/it.db").stores_of(["gas-hududgaz", "heat-supply"])
+
+
+async def test_the_backups_of_two_companies_are_not_made_into_one_file(tmp_path: Path) -> None:
+    arguments = argparse.Namespace(agency=["gas-hududgaz", "heat-supply"], backup=tmp_path / "it.backup")
+    with pytest.raises(ConfigurationError, match="the word AGENCY is due"):
+        await main(settings(f"sqlite:///{tmp_path}/AGENCY.db"), arguments, asyncio.Event())
+    assert not list(tmp_path.iterdir())
