@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
-from chopar.bus.consume import ConsumeLoop, ConsumeMetrics
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
@@ -119,7 +119,10 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     registry = HttpSchemaRegistry(asked.url, cache=settings.home / "cache" / "schemas") if asked is not None else None
     replays = Replays(bus, GROUP, SchemaFiles.shipped(), registry) if registry is not None else None
     notes = settings.home / "tried"
-    loop = ConsumeLoop(bus, GROUP, topics, handler, metrics=ConsumeMetrics(metrics), replays=replays, notes=notes)
+    sizes = ConsumeSettings(max_records=settings.max_records)
+    loop = ConsumeLoop(
+        bus, GROUP, topics, handler, settings=sizes, metrics=ConsumeMetrics(metrics), replays=replays, notes=notes
+    )
 
     def ready() -> dict[str, str]:
         missing: dict[str, str] = {}
