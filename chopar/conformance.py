@@ -12,14 +12,16 @@ is true is left to the agency.
 import asyncio
 import contextlib
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles, frame, unframe
@@ -354,10 +356,38 @@ async def _running(conformance: Conformance, bus: Bus, clock: Callable[[], datet
         await rig.close()
 
 
+@contextlib.contextmanager
+def _logged() -> Iterator[list[str]]:
+    """What is given to `logging` and structlog meanwhile, before anything masks it."""
+    lines: list[str] = []
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    def listening(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        lines.append(repr(event))
+        return event
+
+    handler, root = Listening(), logging.getLogger()
+    # In place, as loggers that are in use hold the same list.
+    processors = structlog.get_config()["processors"]
+    processors.insert(0, listening)
+    root.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        root.removeHandler(handler)
+        processors.remove(listening)
+
+
 async def _hit(rig: _Rig, case: Case) -> None:
-    answer = await rig.ask(rig.request(case, case.hit))
+    request = rig.request(case, case.hit)
+    with _logged() as lines:
+        answer = await rig.ask(request)
     body = await answer.body(rig.decoder, case.record)
     _require(isinstance(body, case.record), f"who is in the register gets no {case.record.__name__}")
+    _require(not any(request.subject.id in line for line in lines), "an identifier goes to a log")
     _require(answer.provided.final, "evidence is final")
     digest = sha256(answer.provided.nonce + answer.provided.body).digest()
     recorded = answer.accesses[0].access

@@ -1,6 +1,7 @@
 """The conformance kit passes a provider that keeps its promises, on both buses, and names each broken promise."""
 
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.memory import MemoryBus
@@ -137,6 +139,18 @@ async def test_a_provider_with_chance_in_its_answers_does_not_repeat_itself() ->
         return evidence(request, next(numbers)) if isinstance(answer, TaxDebt) else answer
 
     assert set(await findings_of(by_chance)) == {"duplicate"}
+
+
+@pytest.mark.parametrize("by", ["logging", "structlog"])
+async def test_a_provider_that_writes_down_whom_it_is_asked_about_is_found(by: str) -> None:
+    async def tells(request: EvidenceRequested, register: Register) -> TaxDebt | NoRecord:
+        if by == "logging":
+            logging.getLogger("an agency").warning("asked about %s", subject_of(request).text)
+        else:
+            structlog.get_logger().info("asked", about=subject_of(request).text)
+        return await honest(request, register)
+
+    assert await findings_of(tells) == {"hit": "an identifier goes to a log"}
 
 
 async def test_a_provider_that_says_no_record_when_its_register_is_away_is_found() -> None:
