@@ -151,7 +151,10 @@ class Exchange:
                 elif self._completion.resolved is None:
                     break
                 else:
-                    provided = await self._decoder.message(record.value or b"", EvidenceProvided)
+                    value = record.value or b""
+                    provided = self._decoder.message_now(value, EvidenceProvided)
+                    if provided is None:
+                        provided = await self._decoder.message(value, EvidenceProvided)
                     request = provided.request_id
                     if request in unread:
                         continue
@@ -173,14 +176,17 @@ class Exchange:
         return False
 
     async def _resolution(self, record: Record) -> DemandResolved | None:
-        resolved = await self._decoder.message(record.value or b"", DemandResolved)
+        value = record.value or b""
+        resolved = self._decoder.message_now(value, DemandResolved)
+        if resolved is None:
+            resolved = await self._decoder.message(value, DemandResolved)
         return resolved if self._completion.resolve(resolved) else None
 
     async def _answer(self, provided: EvidenceProvided, record: Record) -> Delivered | Rejected | None:
         if not self._completion.knows(provided.request_id):
             _log.warning("answer.unsolicited", topic=record.topic, offset=record.offset)  # no sender's text in logs
             return None
-        name, datum = await self._decoder.datum(provided.body)
+        name, datum = self._decoder.datum_now(provided.body) or await self._decoder.datum(provided.body)
         unavailable: EvidenceUnavailable | None = None
         evidence: dict[str, Any] | None = datum
         if name == EvidenceUnavailable.RECORD:

@@ -348,6 +348,12 @@ class Decoder:
         writer, body = await self._writer(value)
         return schema_name(writer), decode_body(body, writer)
 
+    def datum_now(self, value: bytes) -> tuple[str, dict[str, Any]] | None:
+        """As `datum`; None if the registry has to be asked first."""
+        schema_id, body = unframe(value)
+        writer = self._writers.get(schema_id)
+        return None if writer is None else (schema_name(writer), decode_body(body, writer))
+
     async def message(self, value: bytes, model: type[_M]) -> _M:
         """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
         writer, body = await self._writer(value)

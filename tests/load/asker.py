@@ -1,40 +1,40 @@
 """A process that asks: one-document demands from one agency, and a check of every answer. Prints one line of JSON.
 
-It is built of the library's parts (compose, encode, send, decode, `Completion`) with one reader for all demands, as an
-agency's system with a store would be; `Requester.demand` opens a reader for each and is for few demands at a time.
+It is built of the library's parts (compose and send as `Requester` does, decode, `Completion`) with one reader for all
+demands, as an agency's system with a store is; `Requester` itself has an iteration under way for each demand.
 Only what lies in the window is measured; the demands before and after it, and the check of the digests, are not.
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import uvloop
 
 from chopar.avro import SchemaFiles
 from chopar.bus.kafka import KafkaBus
-from chopar.bus.port import Outgoing, Record, TopicPartition, partition_of
+from chopar.bus.port import Record, TopicPartition
 from chopar.completion import Completion, Delivered
-from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError
-from chopar.identifiers import agency_id, derived_uuid
-from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, Subject
+from chopar.identifiers import agency_id
+from chopar.messages.demand import DemandedDocument, DemandResolved, Subject
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.population import DEFAULT_SEED, Population, RegisterKind
+from chopar.process import look_less_for_garbage
 from chopar.requester import Requester
-from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
-from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, EXCHANGE_RECORDED, PARTITIONS
+from chopar.schema_registry import Decoder, HttpSchemaRegistry
+from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED, EXCHANGE_RECORDED, PARTITIONS
 from tests.load.feeding import BATCH, arguments, watched
 
 AGENCY = agency_id("electricity-het")
 PROCEDURE = "electricity-supply-contract"
-DOCUMENT = "tax-debt-certificate"
+DOCUMENTS = (DemandedDocument(type="tax-debt-certificate"),)
 MISSING = "no_record"
 PLACES = [
     TopicPartition(topic.of(agency), partition)
@@ -62,10 +62,8 @@ class Asker:
     def __init__(self, bus: KafkaBus, registry: HttpSchemaRegistry, who: str = "all", shapes: int = 0) -> None:
         files = SchemaFiles.shipped()
         self.bus = bus
-        self.encoder = Encoder(files, registry)
         self.decoder = Decoder(files, registry)
         self.requester = Requester(AGENCY, bus, registry)
-        self.producer = bus.producer("asker")
         self.open: dict[bytes, Open] = {}
         self.digests: dict[bytes, bytes] = {}
         self.latencies: list[tuple[float, float]] = []
@@ -87,7 +85,7 @@ class Asker:
 
     async def send(self, due: list[float]) -> None:
         """Send as many demands as there are times at which they were due."""
-        records: list[Outgoing] = []
+        demands: list[tuple[UUID, bytes]] = []
         for due_at in due:
             person, expected = self.subjects[self.sent % len(self.subjects)]
             # Of no meaning to any list, but demands that differ in it are not alike for the gateway.
@@ -97,19 +95,13 @@ class Asker:
                 circumstances=circumstances,
                 procedure=PROCEDURE,
                 subject=Subject(kind="person", id=person),
-                documents=[DemandedDocument(type=DOCUMENT)],
+                documents=DOCUMENTS,
             )
-            value = self.encoder.encode(demand)
+            value = self.requester._encoded(demand)
+            demands.append((demand.demand_id, value))
             key = str(demand.demand_id).encode()
-            origin = Origin(
-                source=f"/agencies/{AGENCY}", time_ms=time.time_ns() // 1_000_000, correlation_id=demand.demand_id
-            )
-            message_id = derived_uuid("demand", key, value)
-            place = partition_of(key, PARTITIONS)
-            topic = DEMAND_SUBMITTED.of(self.requester.agency)
-            records.append(outgoing(topic, place, value, message_id, Demand.RECORD, origin))
             self.open[key] = Open(Completion(value, demand.expires_at), expected, due_at)
-        for result in await self.producer.send(records):
+        for result in await self.requester._deliver(demands):
             if isinstance(result, ChoparError):
                 raise result
 
@@ -133,7 +125,10 @@ class Asker:
             self.doubled += key in self.digests
             return
         if record.topic.startswith(DEMAND_RESOLVED.name):
-            resolved = await self.decoder.message(record.value or b"", DemandResolved)
+            value = record.value or b""
+            resolved = self.decoder.message_now(value, DemandResolved)
+            if resolved is None:
+                resolved = await self.decoder.message(value, DemandResolved)
             self.doubled += waiting.completion.resolved is not None
             if not waiting.completion.resolve(resolved) or resolved.refused or waiting.completion.complete:
                 self.changed += 1
@@ -145,8 +140,11 @@ class Asker:
             await self.provided(key, waiting, record)
 
     async def provided(self, key: bytes, waiting: Open, record: Record) -> None:
-        provided = await self.decoder.message(record.value or b"", EvidenceProvided)
-        name, datum = await self.decoder.datum(provided.body)
+        value = record.value or b""
+        provided = self.decoder.message_now(value, EvidenceProvided)
+        if provided is None:
+            provided = await self.decoder.message(value, EvidenceProvided)
+        name, datum = self.decoder.datum_now(provided.body) or await self.decoder.datum(provided.body)
         missing = EvidenceUnavailable.from_avro(datum) if name == EvidenceUnavailable.RECORD else None
         found = waiting.completion.answer(provided, None if missing else datum, missing, record.timestamp_ms)
         said = missing.code.value if missing else f"has_debt={datum.get('has_debt')}"
@@ -154,7 +152,7 @@ class Asker:
             self.changed += 1
         now = time.perf_counter()
         self.latencies.append((now, now - waiting.due_at))
-        self.digests[key] = hashlib.sha256(provided.nonce + provided.body).digest()
+        self.digests[key] = waiting.completion.awaited[provided.request_id].accepted[None]
         del self.open[key]
 
     async def recorded(self, start: Mapping[TopicPartition, int]) -> dict[bytes, set[bytes]]:
@@ -192,8 +190,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     registry = HttpSchemaRegistry(options.registry)
     bus = KafkaBus(options.bootstrap)
     asker = Asker(bus, registry, options.who, options.shapes)
-    await asker.encoder.prepare(Demand)
-    await asker.producer.start()
+    await asker.requester._connect()
     ends = bus.reader(dict.fromkeys(PLACES))
     await ends.start()
     start = await ends.end_offsets(PLACES)
@@ -206,7 +203,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         changed += sum(recorded.get(key) != {digest} for key, digest in asker.digests.items())
     asker.stopped = True
     await reading
-    await asker.producer.stop()
+    await asker.requester._producer.stop()
     await registry.aclose()
     return {**found, "changed": changed, "doubled": asker.doubled}
 
@@ -217,5 +214,6 @@ if __name__ == "__main__":
     told.add_argument("--who", choices=("all", "hit", MISSING), default="all", help="about whom is asked")
     told.add_argument("--shapes", type=int, default=0, help="so many kinds of demands that are not alike")
     told.add_argument("--records", action=argparse.BooleanOptionalAction, default=True, help="compare access records")
+    look_less_for_garbage()  # as a process that the library runs does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.stdout.write(json.dumps(runner.run(measure(told.parse_args()))) + "\n")

@@ -19,11 +19,11 @@ from chopar.bus.port import Outgoing, partition_of
 from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError
 from chopar.identifiers import derived_uuid
-from chopar.messages.demand import Demand, DemandedDocument, Subject
+from chopar.messages.demand import Demand, Subject
 from chopar.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
-from tests.load.asker import AGENCY, DOCUMENT, PROCEDURE, expectations
+from tests.load.asker import AGENCY, DOCUMENTS, PROCEDURE, expectations
 from tests.load.table_size import uuid7
 
 BATCH = 2000
@@ -38,7 +38,7 @@ async def feed(options: argparse.Namespace) -> dict[str, Any]:
     demand = Requester(AGENCY, bus, registry).compose(
         procedure=PROCEDURE,
         subject=Subject(kind="person", id=people[0]),
-        documents=[DemandedDocument(type=DOCUMENT)],
+        documents=DOCUMENTS,
     )
     model = encoder.encode(demand)
     own_id, own_person = str(demand.demand_id).encode(), people[0].encode()
