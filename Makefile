@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 CODE := chopar gateway services deploy docs/examples tests
 
 .DEFAULT_GOAL := help
@@ -50,8 +51,8 @@ lists: $(VENV)/.dev ## make the lists (TOML) from the facts (CSV)
 schemas: $(VENV)/.dev ## prove each model equal to its Avro record
 	$(BIN)/pytest -q tests/unit/test_messages.py
 
-test: $(VENV)/.dev ## run all tests, on a broker of their own
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: $(VENV)/.dev ## run all tests, one process a core, each with a broker of its own
+	$(BIN)/pytest --numprocesses=$(CORES) --dist=loadgroup $(PYTEST_ARGS)
 
 test-fault: $(VENV)/.dev ## kill, pause and cut off three brokers and all processes; nothing may be lost (10 minutes)
 	$(BIN)/python -m tests.fault.harness $(FAULT_ARGS)

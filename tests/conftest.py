@@ -1,14 +1,22 @@
-"""What all tests share: one real Kafka for the session, said in the first lines of the run."""
+"""What all tests share: one real Kafka for each process that runs them, said in the first lines of the run.
+
+`make test` runs one process a core. The tests of a file stay together, and those that share the running stack too.
+"""
 
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 import structlog
 
 from chopar.bus.port import Bus
+from tests.browser import chromium
 from tests.kafka_fixture import Provider, broker_provider
+from tests.notes import NOTE
+
+STACK = Path(__file__).parent / "e2e"
 
 _provider: list[Provider] = []
 _numbers = count(1)
@@ -21,9 +29,27 @@ def provider() -> Provider:
     return _provider[0]
 
 
-def pytest_report_header() -> str:
-    """Say which broker the run uses, and why."""
-    return f"kafka: {provider().name} ({provider().why})"
+def pytest_report_header() -> list[str]:
+    """Say which broker the run uses, and why, and whether there is a browser."""
+    browser = chromium.found()
+    shown = f"browser: {browser}" if browser else "browser: no Chromium, so the tests in a browser are left out"
+    return [f"kafka: {provider().name} ({provider().why})", shown]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name what has to be run by one process: a file; all that asks the running stack, which is started once."""
+    for item in items:
+        group = "stack" if item.path.is_relative_to(STACK) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests noted."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in report.user_properties:
+                if name == NOTE:
+                    terminalreporter.write_line(str(value))
 
 
 @pytest.fixture(autouse=True)

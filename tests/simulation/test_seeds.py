@@ -6,11 +6,12 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from tests.notes import NOTE
 from tests.simulation.seeded import digest, failing
 
 SEEDS = 10_000
@@ -42,7 +43,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessPoolExecutor]:
 
 
 def test_whatever_a_seed_does_every_demand_is_answered_and_nothing_is_contradicted(
-    pool: ProcessPoolExecutor, capsys: pytest.CaptureFixture[str]
+    pool: ProcessPoolExecutor, record_property: Callable[[str, object], None]
 ) -> None:
     seeds = wanted(dict(os.environ))
     began = time.perf_counter()
@@ -50,9 +51,8 @@ def test_whatever_a_seed_does_every_demand_is_answered_and_nothing_is_contradict
     for chunk in pool.map(some, [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]):
         found |= chunk
     took, failed = time.perf_counter() - began, [seed for seed, wrong in found.items() if wrong]
-    with capsys.disabled():
-        span = f"{min(found)} to {max(found)}" if found else "none"
-        print(f"\n{len(found)} simulation seeds ran, {span}: {len(failed)} failed, in {took:.1f} s")
+    span = f"{min(found)} to {max(found)}" if found else "none"
+    record_property(NOTE, f"{len(found)} simulation seeds ran, {span}: {len(failed)} failed, in {took:.1f} s")
     assert found.keys() == set(seeds), "not every seed ran"
     told = "; ".join(f"CHOPAR_SEED={seed} pytest {__file__}: {found[seed]}" for seed in failed[:TOLD])
     assert not failed, f"{len(failed)} of {len(found)} seeds fail. {told}"
