@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any, TypeAlias
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from pydantic import BaseModel
 
@@ -100,6 +100,26 @@ def unchecked(
     return made
 
 
+_UUID_SLOTS = [UUID.__dict__[name].__set__ for name in ("int", "is_safe")]
+
+
+def _uuid(
+    text: str,
+    new: Any = object.__new__,
+    set_number: Any = _UUID_SLOTS[0],
+    set_is_safe: Any = _UUID_SLOTS[1],
+    is_safe: Any = SafeUUID.unknown,
+) -> UUID:
+    """`UUID(text)` in half the time: what it strips and checks besides cannot be in 32 characters that are a number."""
+    digits = text.replace("-", "")
+    if len(digits) != 32:
+        return UUID(text)
+    made: UUID = new(UUID)
+    set_number(made, int(digits, 16))
+    set_is_safe(made, is_safe)
+    return made
+
+
 _NAMES = {
     "number": _number,
     "length": _length,
@@ -108,7 +128,7 @@ _NAMES = {
     "times": _times.get,
     "day": _day,
     "model": unchecked,
-    "UUID": UUID,
+    "uuid": _uuid,
     "UnexpectedError": UnexpectedError,
 }
 
@@ -290,7 +310,7 @@ _WHOLE = ("n = b[p]", "if n > 127: n, p = number(b, p)", "p += 1; {v} = (n >> 1)
 _SIMPLE: dict[tuple[str, str | None], tuple[str, tuple[str, ...]]] = {
     ("string", None): ("str", (*_LENGTH, "{v} = b[p + 1:(p := p + n + 1)].decode()")),
     ("bytes", None): ("bytes", (*_LENGTH, "{v} = b[p + 1:(p := p + n + 1)]")),
-    ("string", "uuid"): ("uuid", (*_LENGTH, "{v} = UUID(b[p + 1:(p := p + n + 1)].decode())")),
+    ("string", "uuid"): ("uuid", (*_LENGTH, "{v} = uuid(b[p + 1:(p := p + n + 1)].decode())")),
     ("int", None): ("int", _WHOLE),
     ("long", None): ("int", _WHOLE),
     ("int", "date"): ("date", (*_WHOLE, "{v} = day({v})")),

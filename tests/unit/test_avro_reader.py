@@ -4,6 +4,7 @@ import io
 import json
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
 
 import fastavro
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field
 
 from chopar.avro import SchemaFiles, decode_body, decode_message, encode_body, parse_schema
-from chopar.avro_reader import make_reader
+from chopar.avro_reader import _uuid, make_reader
 from chopar.errors import UndecodableError
 from chopar.messages import civil_status, demand, evidence, exchange, law, operations, social, utility
 from chopar.messages.record import Message
@@ -264,3 +265,26 @@ def test_a_message_with_a_reading_of_its_own_is_made_by_that() -> None:
 
     schema = parse_schema('{"type": "record", "name": "r", "fields": [{"name": "n0", "type": "string"}]}')
     assert decode_message(b"\x02a", schema, schema, Shouted).n0 == "A"
+
+
+def uuid_or_refused(make: Any, text: str) -> Any:
+    try:
+        made = make(text)
+    except ValueError:
+        return BAD
+    return made, made.int, made.is_safe, hash(made), str(made)
+
+
+@given(
+    st.one_of(
+        st.uuids().map(str),
+        st.text(),
+        st.text("0123456789abcdefABCDEF-{}urn:id_+ xX٣", min_size=30, max_size=50),
+        st.tuples(st.uuids().map(str), st.integers(0, 36), st.sampled_from("-{}urn:id_+ xXg٣")).map(
+            lambda told: told[0][: told[1]] + told[2] + told[0][told[1] + 1 :]
+        ),
+    )
+)
+@settings(max_examples=500)
+def test_a_uuid_is_that_of_the_standard_library(text: str) -> None:
+    assert uuid_or_refused(_uuid, text) == uuid_or_refused(UUID, text)
