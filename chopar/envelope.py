@@ -53,7 +53,7 @@ class Origin:
         key: the text of the correlation id, if that is at hand.
     """
 
-    __slots__ = ("_shared", "_source", "_trace_id", "correlation_id", "key", "source", "time_ms")
+    __slots__ = ("_shared", "_source", "_trace", "correlation_id", "key", "source", "time_ms")
 
     key: bytes
     """The demand id as the 36 characters that messages are keyed by."""
@@ -78,7 +78,7 @@ class Origin:
             else (time, correlation, ("ce_causationid", causation.encode()), _CONTENT)
         )
         self._source = _named("ce_source", source)
-        self._trace_id = _trace_id(trace) or key.replace(b"-", b"")
+        self._trace = b"00-%b-" % (_trace_id(trace) or key.replace(b"-", b""))
 
 
 def headers(message_id: UUID | str, record: str, origin: Origin) -> Headers:
@@ -89,14 +89,14 @@ def headers(message_id: UUID | str, record: str, origin: Origin) -> Headers:
         record: full name of the Avro record, `ce_type`.
         origin: what it follows from.
     """
-    text = str(message_id)
+    raw = str(message_id).encode()
     return (
         _VERSION,
-        ("ce_id", text.encode()),
+        ("ce_id", raw),
         origin._source,
         _named("ce_type", record),
         *origin._shared,
-        ("traceparent", b"00-%b-%b-01" % (origin._trace_id, f"{text[19:23]}{text[24:]}".encode())),
+        ("traceparent", b"%b%b%b-01" % (origin._trace, raw[19:23], raw[24:])),
     )
 
 
