@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from chopar.messages.demand import DemandResolved, ResolvedDocument
+from chopar.messages.demand import DemandResolved, Outcome, ResolvedDocument
 from chopar.messages.entitlement import beyond
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, UnavailableCode
 
@@ -123,9 +123,13 @@ class Completion:
             known: what was kept of its requests, by request id; the others are open.
         """
         self.resolved = resolution
-        asked = {one.request_id: one for one in resolution.to_fetch() if one.request_id is not None}
-        self._awaited = {request: known.get(request) or Awaited(document) for request, document in asked.items()}
-        self._open = sum(one.waiting is Waiting.OPEN for one in self._awaited.values())
+        awaited: dict[bytes, Awaited] = {}
+        for document in resolution.documents:
+            request = document.request_id
+            if request is not None and document.outcome is Outcome.FETCH:
+                awaited[request] = known.get(request) or Awaited(document)
+        self._awaited = awaited
+        self._open = sum([one.waiting is Waiting.OPEN for one in awaited.values()]) if known else len(awaited)
 
     def knows(self, request_id: bytes) -> bool:
         """Whether a request id is one of this demand's."""

@@ -17,7 +17,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -93,6 +93,7 @@ _CODES: dict[type, UnavailableCode] = {
 
 _RECORDED = EXCHANGE_RECORDED.of()
 _RECORD, _ANSWER = ExchangeRecorded.RECORD, EvidenceProvided.RECORD
+_Asked: TypeAlias = tuple[Record, EvidenceRequested]
 _KINDS = {kind.value: kind for kind in SubjectKind}
 
 
@@ -218,13 +219,6 @@ def _counter(metrics: CollectorRegistry) -> Counter:
     return _COUNTERS[metrics]
 
 
-class _Asked(NamedTuple):
-    """A request, and the record that it came in."""
-
-    record: Record
-    request: EvidenceRequested
-
-
 class ProviderHandler:
     """What the consume loop calls for each request of one agency.
 
@@ -294,7 +288,7 @@ class ProviderHandler:
         if request.provider != self._provider.agency:
             raise WrongRecordError("a request to another provider")
         if self._provider.answers_it_together(request.evidence_type):
-            return self._gathering.join(_Asked(record, request))
+            return self._gathering.join((record, request))
         return self._answer(record, request)
 
     async def _answer(self, record: Record, request: EvidenceRequested) -> Outputs:
@@ -313,7 +307,7 @@ class ProviderHandler:
         now = self._clock()
         by_type: dict[str, list[Turn[_Asked, Outputs]]] = {}
         for turn in turns:
-            request = turn.asked.request
+            request = turn.asked[1]
             if now < request.expires_at:
                 by_type.setdefault(request.evidence_type, []).append(turn)
             else:
@@ -325,7 +319,7 @@ class ProviderHandler:
     async def _answer_alike(self, turns: Sequence[Turn[_Asked, Outputs]]) -> None:
         """Requests for one evidence type."""
         try:
-            answers = await self._provider.answer_together([turn.asked.request for turn in turns], self._register)
+            answers = await self._provider.answer_together([turn.asked[1] for turn in turns], self._register)
         except StopError:
             raise
         except Exception as error:  # noqa: BLE001  the loop counts and judges it, by record
@@ -336,32 +330,38 @@ class ProviderHandler:
                 for turn in turns:
                     await self._answer_alike([turn])
             return
-        now = self._clock()
+        now, answered = self._clock(), 0
         for turn, answer in zip(turns, answers, strict=True):
             record, request = turn.asked
             try:
                 if now < request.expires_at:
                     turn.told = self._outputs(record, request, answer)
-                    self._count(request, "answered")
+                    answered += 1
                 else:
                     turn.told = self._expired(request)
             except Exception as error:  # noqa: BLE001  the same
                 turn.error = error
+        if answered:
+            self._count(turns[0].asked[1], "answered", answered)
 
     def _expired(self, request: EvidenceRequested) -> Outputs:
         evidence_type = self._count(request, "expired")
         _log.warning("evidence.expired", evidence_type=evidence_type)
         return Outputs()
 
-    def _count(self, request: EvidenceRequested, outcome: str) -> str:
-        """Count a request; gives its evidence type, as labels and logs may have it: no sender's own text."""
+    def _count(self, request: EvidenceRequested, outcome: str, number: int = 1) -> str:
+        """Count a request, or several for one evidence type.
+
+        Returns:
+            The evidence type, as labels and logs may have it: no sender's own text.
+        """
         named = request.evidence_type
         evidence_type = named if self._provider.knows(named) else "unknown"
         counter = self._counters.get((evidence_type, outcome))
         if counter is None:
             counter = self._counter.labels(self._provider.agency, evidence_type, outcome)
             self._counters[evidence_type, outcome] = counter
-        counter.inc()
+        counter.inc(number)
         return evidence_type
 
     def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:

@@ -92,16 +92,20 @@ class SqlTaxStore:
         by_text = {subject.text: subject for subject in subjects}
         async with self._database.reading() as connection:
             rows = (await connection.execute(_ACCOUNTS, {"identifiers": list(by_text)})).all()
-        taxpayers: dict[str, Taxpayer] = {}
-        debts: dict[str, list[DebtEntry]] = {}
+        accounts: dict[DataSubject, TaxAccount] = {}
+        owing: dict[str, tuple[Taxpayer, list[DebtEntry]]] = {}
         for identifier, registered_on, tax, amount_tiyin in rows:
-            taxpayers[identifier] = Taxpayer(by_text[identifier], registered_on)
-            if tax is not None:
-                debts.setdefault(identifier, []).append(DebtEntry(tax, amount_tiyin))
-        return {
-            taxpayer.subject: TaxAccount(taxpayer, one_entry_a_tax(debts.get(identifier, ())))
-            for identifier, taxpayer in taxpayers.items()
-        }
+            if tax is None:
+                subject = by_text[identifier]
+                accounts[subject] = TaxAccount(Taxpayer(subject, registered_on))
+                continue
+            owed = owing.get(identifier)
+            if owed is None:
+                owed = owing[identifier] = Taxpayer(by_text[identifier], registered_on), []
+            owed[1].append(DebtEntry(tax, amount_tiyin))
+        for taxpayer, debts in owing.values():
+            accounts[taxpayer.subject] = TaxAccount(taxpayer, one_entry_a_tax(debts))
+        return accounts
 
     async def seeded(self, recipe: str) -> bool:
         """As `TaxStore` says."""
