@@ -52,10 +52,14 @@ def check_(
 ) -> int:
     """Run the conformance kit in memory, and with --bootstrap on that Kafka too, on topics of its own."""
     from chopar.cli.provider_check import findings_on, load
+    from chopar.errors import ConfigurationError
 
     session = Session.of(context)
-    conformance = load(target, session.cwd)
-    rows = session.run(lambda: findings_on(session, conformance))
+    try:
+        conformance = load(target, session.cwd)
+        rows = session.run(lambda: findings_on(session, conformance))
+    except SystemExit:  # its code would be ours, and 0 says that all is kept
+        raise ConfigurationError("the provider ended the process (sys.exit) before it was checked") from None
     table = Table(
         ("bus", "evidence type", "check", "kept", "what is wrong"),
         [(row["bus"], row["evidence_type"], row["check"], row["passed"], row["said"]) for row in rows],

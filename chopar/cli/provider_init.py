@@ -2,16 +2,22 @@
 
 import keyword
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
 from chopar.errors import ConfigurationError
 from chopar.identifiers import agency_id
+from chopar.messages.evidence import Evidence
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _FIELD = re.compile(r"[a-z][a-z0-9_]*")
 _OF_LIBRARY = frozenset({"fields_given", "source_register", "as_of", "register_coverage", "linked_by"})
+# What the texts under `scaffold/` call by names of their own.
+_NAMES = frozenset({"provider", "files", "conformance", "subject_of", "date", "Any", "Case", "ClassVar", "Conformance"})
+_NAMES |= {"Evidence", "EvidenceRequested", "Example", "NoRecord", "Path", "PersonId", "Provider", "Register"}
+_NAMES |= {"SchemaFiles"}
 _SCAFFOLD = Path(__file__).parent / "scaffold"
 # Made by the published rules for numbers; nobody's.
 _KNOWN, _UNKNOWN = "30101900010018", "43112990020153"
@@ -59,6 +65,11 @@ class Plan:
             raise ConfigurationError("NAME: small letters, digits and hyphens, as pension-office")
         if not _NAME.fullmatch(evidence_type):
             raise ConfigurationError("--evidence: small letters, digits and hyphens, as pension-status")
+        plan = cls(name, agency_id(agency), evidence_type, ())
+        if plan.package in {"chopar", "tests"} | sys.stdlib_module_names:
+            raise ConfigurationError(f"NAME: Python would take {plan.package} for another package of that name")
+        if any(keyword.iskeyword(one) or one in _NAMES for one in (plan.function, plan.record)):
+            raise ConfigurationError(f"--evidence: {evidence_type} means something else already where it would stand")
         parsed: list[tuple[str, str]] = []
         for field in fields:
             field_name, _, kind = field.partition(":")
@@ -66,8 +77,10 @@ class Plan:
                 raise ConfigurationError(f"--field: NAME:KIND is due, KIND one of {', '.join(_KINDS)}")
             if field_name in _OF_LIBRARY or field_name in (known for known, _ in parsed):
                 raise ConfigurationError(f"--field {field_name}: every evidence has one already, or it is given twice")
+            if hasattr(Evidence, field_name) or field_name in (known.python for known in _KINDS.values()):
+                raise ConfigurationError(f"--field {field_name}: a model's field cannot have that name")
             parsed.append((field_name, kind))
-        return cls(name, agency_id(agency), evidence_type, tuple(parsed))
+        return replace(plan, fields=tuple(parsed))
 
     @property
     def package(self) -> str:
@@ -79,6 +92,11 @@ class Plan:
         """The name of the evidence record."""
         return "".join(part.capitalize() for part in self.evidence_type.split("-"))
 
+    @property
+    def function(self) -> str:
+        """The name of the function that answers."""
+        return self.evidence_type.replace("-", "_")
+
     def files(self) -> dict[str, str]:
         """Every file by its path in the project."""
         values = {
@@ -87,7 +105,7 @@ class Plan:
             "package": self.package,
             "prefix": self.package.upper(),
             "record": self.record,
-            "function": self.evidence_type.replace("-", "_"),
+            "function": self.function,
             "evidence_type": self.evidence_type,
             "register": f"register of {self.agency}",
             "known": _KNOWN,

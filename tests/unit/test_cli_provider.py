@@ -105,6 +105,24 @@ def test_a_target_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert said in err
 
 
+@pytest.mark.parametrize("where", ["at import", "in the function"])
+def test_a_provider_that_ends_the_process_has_not_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    assert run("provider", "init", "exit-office", cwd=tmp_path, monkeypatch=monkeypatch)[0] == 0
+    project = tmp_path / "exit-office"
+    source = project / "exit_office" / "provider.py"
+    text = source.read_text()
+    if where == "at import":
+        source.write_text(f"{text}\n\nraise SystemExit(0)\n")
+    else:
+        source.write_text(text.replace("return NoRecord(COVERAGE)", "raise SystemExit(0)"))
+    code, out, err = run("provider", "check", "exit_office.provider:conformance", cwd=project, monkeypatch=monkeypatch)
+    forget("exit_office")
+    assert (code, out) == (2, "")
+    assert "ended the process" in err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -116,6 +134,15 @@ def test_a_target_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         {"fields": ["as_of:date"]},
         {"fields": ["one:long", "one:date"]},
         {"fields": ["class:long"]},
+        {"name": "json"},
+        {"name": "chopar"},
+        {"evidence_type": "class"},
+        {"evidence_type": "none"},
+        {"evidence_type": "provider"},
+        {"evidence_type": "register"},
+        {"fields": ["model_config:string"]},
+        {"fields": ["date:date"]},
+        {"fields": ["str:string"]},
         {"agency": "No Agency"},
     ],
 )
