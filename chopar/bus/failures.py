@@ -80,7 +80,7 @@ class Failures:
         by_offset = self._by_place.get(record.topic_partition)
         return by_offset.get(record.offset) if by_offset else None
 
-    def note(self, record: Record, error: Exception) -> tuple[Failure, Verdict, str]:
+    def note(self, record: Record, error: Exception | SystemExit) -> tuple[Failure, Verdict, str]:
         """Count a failure and judge it. The error's text goes nowhere: it may hold what must not be shown."""
         now = self._clock()
         by_offset = self._by_place.setdefault(record.topic_partition, {})

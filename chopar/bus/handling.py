@@ -105,7 +105,7 @@ class Handling:
                 result = handle(record)
             except StopError:
                 raise
-            except Exception as error:  # noqa: BLE001  counted and judged, never swallowed
+            except (Exception, SystemExit) as error:  # noqa: BLE001  counted and judged, never swallowed
                 self._fail(partition, one, error)
             else:
                 if isinstance(result, Outputs):
@@ -170,7 +170,7 @@ class Handling:
                 result = self._handler.handle(one.record)
             except StopError:
                 raise
-            except Exception as error:  # noqa: BLE001  counted and judged, never swallowed
+            except (Exception, SystemExit) as error:  # noqa: BLE001  counted and judged, never swallowed
                 self._fail(partition, one, error)
             else:
                 if isinstance(result, Outputs):
@@ -190,7 +190,7 @@ class Handling:
             one.verdict = Verdict.OK
         except StopError:
             raise
-        except Exception as error:  # noqa: BLE001  counted and judged, never swallowed
+        except (Exception, SystemExit) as error:  # noqa: BLE001  counted and judged, never swallowed
             self._fail(partition, one, error)
         finally:
             one.seconds += time.perf_counter() - began
@@ -204,7 +204,7 @@ class Handling:
         for awaitable in self._awaitables:
             _close(awaitable)
 
-    def _fail(self, partition: TopicPartition, one: Handled, error: Exception) -> None:
+    def _fail(self, partition: TopicPartition, one: Handled, error: Exception | SystemExit) -> None:
         failure, one.verdict, one.code = self._failures.note(one.record, error)
         one.attempt = failure.attempts
         if not isinstance(error, ChoparError):
@@ -231,7 +231,7 @@ def _close(awaitable: Awaitable[Outputs]) -> None:
         awaitable.close()
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """File and line where an error was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

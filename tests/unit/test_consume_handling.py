@@ -144,6 +144,27 @@ async def test_our_own_failure_counts_by_offset_and_is_given_up_at_the_third() -
     assert failures.of(record(7)) is None
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_handler_that_would_end_the_process_has_failed(later: bool) -> None:
+    """A process that ends in order leaves no note, so nobody would ever be suspected."""
+
+    async def leaves() -> Outputs:
+        raise SystemExit(0)
+
+    def handle(one: Record) -> Outputs | Awaitable[Outputs]:
+        if one.offset == 8:
+            return Outputs()
+        if later:
+            return leaves()
+        raise SystemExit(0)
+
+    failures = Failures(lambda: 5, 3)
+    for verdict in (Verdict.RETRY, Verdict.RETRY, Verdict.DEAD_LETTER):
+        (one, *behind) = await handled(handle, record(7), record(8, key=b"other"), failures=failures)
+        assert (one.verdict, one.code) == (verdict, HandlerFailedError.code)
+    assert [one.verdict for one in behind] == [Verdict.OK]
+
+
 async def test_an_error_of_ours_that_cannot_get_better_is_given_up_at_once() -> None:
     def handle(one: Record) -> Outputs:
         raise (IdentifierError if one.offset else UndecodableError)("text")
