@@ -23,7 +23,7 @@ class Turn(Generic[Asked, Told]):
     def __init__(self, asked: Asked, together: "_Together[Asked, Told]") -> None:
         self.asked = asked
         self.told: Told | None = None
-        self.error: Exception | None = None
+        self.error: Exception | SystemExit | None = None
         self._together = together
 
     def __await__(self) -> Generator[Any, None, Told]:

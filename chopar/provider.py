@@ -322,7 +322,7 @@ class ProviderHandler:
             answers = await self._provider.answer_together([turn.asked[1] for turn in turns], self._register)
         except StopError:
             raise
-        except Exception as error:  # noqa: BLE001  the loop counts and judges it, by record
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the loop counts and judges it, by record
             if len(turns) == 1 or (isinstance(error, ChoparError) and error.retriable):
                 for turn in turns:
                     turn.error = error
@@ -339,7 +339,7 @@ class ProviderHandler:
                     answered += 1
                 else:
                     turn.told = self._expired(request)
-            except Exception as error:  # noqa: BLE001  the same
+            except (Exception, SystemExit) as error:  # noqa: BLE001  the same
                 turn.error = error
         if answered:
             self._count(turns[0].asked[1], "answered", answered)

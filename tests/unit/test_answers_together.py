@@ -117,10 +117,13 @@ async def test_a_batch_after_a_batch_is_a_call_of_its_own(world: World) -> None:
     assert world.calls == calls([1], [2])
 
 
-async def test_what_one_request_makes_the_function_raise_befalls_that_request_alone(world: World) -> None:
+@pytest.mark.parametrize("raised", [KeyError("no digits here"), SystemExit(0)])
+async def test_what_one_request_makes_the_function_raise_befalls_that_request_alone(
+    world: World, raised: BaseException
+) -> None:
     def say(asked: Sequence[EvidenceRequested]) -> Sequence[Answer]:
         if any(one.request_id[0] == 3 for one in asked):
-            raise KeyError("no digits here")
+            raise raised
         return [*map(answer_to, asked)]
 
     world.say = say
