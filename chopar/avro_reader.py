@@ -262,6 +262,16 @@ class _Maker:
             check.kind != "model" or check.fields.keys() != {f["name"] for f in schema["fields"]}
         ):
             raise UnsupportedError
+        pad = " " * depth
+        repeated = check is not None and getattr(check.model, "REPEATED", False)
+        if repeated:
+            # What the same bytes gave the last time they give again, whatever follows them.
+            last, began = self._object([b"", None]), self._name()
+            yield f"{pad}{began} = p"
+            yield f"{pad}if {last}[1] is not None and b.startswith({last}[0], p):"
+            yield f"{pad} {target} = {last}[1]; p += len({last}[0])"
+            yield f"{pad}else:"
+            depth += 1
         held: dict[str, str] = {}
         for field in schema["fields"]:
             name = field["name"]
@@ -277,6 +287,8 @@ class _Maker:
         else:
             names = self._object(set(check.fields))
             yield f"{pad}{target} = model({self._object(check.model)}, {{{shown}}}, {names})"
+        if repeated:
+            yield f"{pad}if p <= len(b): {last}[:] = b[{began}:p], {target}"  # else it was cut short
 
     def _items(self, schema: Mapping[str, Any], check: Check | None, target: str, depth: int) -> Iterator[str]:
         array, pad, items, item = schema["type"] == "array", " " * depth, self._name(), self._name()

@@ -130,6 +130,8 @@ class Demand(Message):
 class Rule(Part):
     """The entry of the list that decided, with its source and doubts."""
 
+    REPEATED: ClassVar[bool] = True
+
     entry: str
     also_binding: tuple[str, ...] = ()
     act: str

@@ -49,6 +49,10 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_bytes="base64")
 
+    REPEATED: ClassVar[bool] = False
+    """Whether message after message repeats it, as the words of the law: it is then read once. It holds nothing that is
+    somebody's and nothing that can be changed."""
+
 
 class Message(Part):
     """A record of its own on a topic. `RECORD` is the full name of its Avro schema."""

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from chopar.errors import UndecodableError
 from chopar.messages import civil_status, demand, evidence, exchange, law, operations, social, utility
 from chopar.messages.record import Message
 from tests.avro_values import LIKELY, data
+from tests.builders import NOW
 from tests.builders import demand as a_demand
 
 FILES = SchemaFiles.shipped()
@@ -288,3 +289,57 @@ def uuid_or_refused(make: Any, text: str) -> Any:
 @settings(max_examples=500)
 def test_a_uuid_is_that_of_the_standard_library(text: str) -> None:
     assert uuid_or_refused(_uuid, text) == uuid_or_refused(UUID, text)
+
+
+def resolved(words: str, act: str) -> demand.DemandResolved:
+    rule = demand.Rule(
+        entry="entry",
+        also_binding=("another",),
+        act=act,
+        source=words,
+        in_force_from=date(2020, 1, 1),
+        in_force_basis="basis",
+        confidence="read",
+        disposition_basis="words",
+        text_read="all",
+        coverage="knows 6 of 32",
+        ground=words or None,
+    )
+    document = demand.ResolvedDocument(
+        document_type="paper",
+        outcome=demand.Outcome.NOT_NEEDED,
+        code="abolished",
+        person_may_be_asked=demand.PersonMayBeAsked.NO,
+        rule=rule,
+        next_step=words,
+    )
+    return demand.DemandResolved(
+        demand_id=a_demand().demand_id,
+        demand_digest=b"d" * 32,
+        requester="electricity-het",
+        received_at=NOW,
+        on=NOW.date(),
+        list_digest="digest",
+        fetch_mode=demand.FetchMode.INFERRED,
+        rules_number=1,
+        documents=(document, document.model_copy(update={"rule": None}), document),
+    )
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3), st.floats(0, 1)), min_size=1, max_size=6))
+def test_what_messages_repeat_is_read_again_as_it_was(messages: list[tuple[str, str, float]]) -> None:
+    record = demand.DemandResolved.RECORD
+    read, schema = MODEL_READERS[record], FILES.parsed(record)
+    assert read is not None
+    for words, act, part in [*messages, *messages]:
+        message = resolved(words, act)
+        body = encode_body(schema, message)
+        cut_short = body[: round(part * len(body))]
+        if cut_short != body:
+            with pytest.raises(Exception):  # noqa: B017  whatever it stumbles over
+                read(cut_short, 0)
+        assert shown(read(body, 0)) == shown(message_by_pydantic(body, schema)) == shown(read(body, 0))
+
+
+def message_by_pydantic(body: bytes, schema: Any) -> demand.DemandResolved:
+    return demand.DemandResolved.from_avro(by_fastavro(body, schema))
