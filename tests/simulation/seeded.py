@@ -35,7 +35,7 @@ from gateway.law_reader import LawReader
 from gateway.standing import Standing
 from services.tax.handlers import provider as tax_provider
 from services.tax.model import TaxAccount, Taxpayer
-from services.tax.store import CoalescingTaxRegister, DictTaxStore
+from services.tax.store import DictTaxStore
 from tests.builders import NOW, NOW_MS, PERSON, SECOND_PERSON, demand, demand_id
 from tests.simulation.exchange import (
     DEBTS,
@@ -258,7 +258,7 @@ class Simulation:
             await encoder.prepare(ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, TaxDebt)
             handler = ProviderHandler(
                 tax_provider,
-                CoalescingTaxRegister(store),
+                store,
                 encoder=encoder,
                 decoder=Decoder(FILES, self._registry),
                 secret=SECRET,
