@@ -88,6 +88,7 @@ def with_adoptions() -> list[Act]:
             number="B-world",
         ),
         _number_change("Q Dunyo"),
+        _own_child("Q Dunyo"),
         _adoption("A-0", "B-grandchild", "Boshqa Bola", GRANDCHILD),
         _adoption("A-1", "B-grandchild", ADOPTED, GRANDCHILD),
         _adoption("A-2", "B-world", "Saidova Dunyo Odil qizi", OF_THE_WORLD),
@@ -102,6 +103,7 @@ def without() -> list[Act]:
         _born("B-grandchild", "2015-09-12", ADOPTED, GRANDCHILD),
         _born("B-world", "2012-03-09", "Saidova Dunyo Odil qizi", OF_THE_WORLD),
         _number_change("Saidova Dunyo Odil qizi"),
+        _own_child("Saidova Dunyo Odil qizi"),
         *afterwards(),
     ]
 
@@ -113,6 +115,17 @@ def _number_change(name: str) -> Act:
         who(Role.NUMBER_BEFORE, name, OF_THE_WORLD),
         who(Role.NUMBER_AFTER, name, NEW_NUMBER, born_on=None),
         number="L-1",
+    )
+
+
+def _own_child(name: str) -> Act:
+    """Where the child itself is a parent, before anybody adopts it."""
+    return act(
+        ActKind.BIRTH,
+        "2019-02-05",
+        who(Role.CHILD, "Q Chaqaloq", BABY),
+        who(Role.MOTHER, name, OF_THE_WORLD),
+        number="B-baby",
     )
 
 
@@ -148,8 +161,9 @@ def _adopters() -> tuple[Any, ...]:
     return (who(Role.MOTHER, NAMES[AUNT], AUNT), who(Role.FATHER, NAMES[UNCLE_BY_MARRIAGE], UNCLE_BY_MARRIAGE))
 
 
+BABY = number("2019-02-01", male=True)
 CHILDREN = [GRANDCHILD, OF_THE_WORLD]
-PEOPLE = [*CHILDREN, NEW_NUMBER, WIFE, SON, AUNT, UNCLE_BY_MARRIAGE, COUSIN, UNKNOWN_MOTHER]
+PEOPLE = [*CHILDREN, NEW_NUMBER, WIFE, SON, AUNT, UNCLE_BY_MARRIAGE, COUSIN, UNKNOWN_MOTHER, BABY]
 DAYS = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in ("2018-01-01", "2026-11-26")]
 
 

@@ -5,9 +5,10 @@ Acts go in one by one; an entry is an act as look-ups see it. Three acts change 
 - a correction supersedes an act of its kind, which keeps an annotation that says so;
 - a change of number makes two numbers one person, who is then found by both;
 - an adoption rewrites the child's act of birth, under its number and day, to what it would be had the adopters been the
-  parents from the start, and withdraws what else the register had on the child's origin. It has no entry of its own
-  and leaves no annotation, whatever day is asked for: what look-ups read afterwards is, row by row, what they would
-  read had there been no adoption. The acts themselves stay in the journal, which no look-up reads.
+  parents from the start, withdraws what else the register had on the child's origin, and renames the child where it
+  stands in other acts until then (of its own child). It has no entry of its own and leaves no annotation, whatever
+  day is asked for: what look-ups read afterwards is, row by row, what they would read had there been no adoption. The
+  acts themselves stay in the journal, which no look-up reads.
 
 How entries are stored is left to the store, what follows from them to `family`.
 """
@@ -179,13 +180,23 @@ class Book:
             raise InvalidEntryError("the act of birth is of another child")
         child = replace(adopted, pinfl=before.pinfl, born_on=adopted.born_on or before.born_on, name_after=None)
         rewritten = replace(birth.act, participants=(child, *adoption.of(*PARENTS)), supersedes=None)
-        for entry in [] if person is None else self._of(person):
+        own = [] if person is None else self._of(person)
+        changes = [one for entry in own if entry.act.kind is ActKind.NAME_CHANGE for one in entry.act.participants]
+        former = {before.name, *(name for one in changes for name in (one.name, one.name_after) if name is not None)}
+        for entry in own:
             of_origin = entry.act.kind in (ActKind.BIRTH, ActKind.PATERNITY) and entry.has(person or "", Role.CHILD)
             earlier = entry.act.recorded_on <= adoption.recorded_on
             if of_origin or (earlier and entry.act.kind is ActKind.NAME_CHANGE):
                 self._withdraw(entry.act.number)
             elif earlier and entry.act.kind is ActKind.NUMBER_CHANGE:
                 people = tuple(replace(one, name=adopted.name) for one in entry.act.participants)
+                self._put(replace(entry, act=replace(entry.act, participants=people)))
+            elif earlier:  # who married or had a child as a minor is named there, too
+                named = zip(entry.act.participants, entry.persons, strict=True)
+                people = tuple(
+                    replace(one, name=adopted.name) if key == person and one.name in former else one
+                    for one, key in named
+                )
                 self._put(replace(entry, act=replace(entry.act, participants=people)))
         self._withdraw(birth.act.number)
         self._put(self._entry(rewritten))
