@@ -38,6 +38,12 @@ class Suspect:
     since_ms: int
     """When the first of these deaths was found."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is made of what is due: it comes from a file."""
+        numbers = (self.partition, self.first, self.last, self.deaths, self.since_ms)
+        return isinstance(self.topic, str) and all(type(number) is int for number in numbers)
+
 
 class Tried:
     """The notes of one consume loop.
@@ -138,8 +144,9 @@ class Tried:
         if self._suspects_path is None or self._file is None:
             _log.error("tried.unnoted", group=self._group, reason="too many processes share one folder")
             return
-        with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-            self._suspects = [Suspect(**one) for one in json.loads(self._suspects_path.read_text("ascii"))]
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, RecursionError):
+            found = [Suspect(**one) for one in json.loads(self._suspects_path.read_text("ascii"))]
+            self._suspects = [one for one in found if one.is_whole]
         died_of = self._died_of(os.pread(self._file, _HEADER_BYTES + _MOST_BYTES, 0))
         if died_of:
             again = {(one.topic, one.partition, one.first) for one in died_of if one.first == one.last}
@@ -171,8 +178,8 @@ class Tried:
         now = self._clock()
         for line in body.decode("ascii", "replace").splitlines():
             words = line.rsplit(" ", 3)
-            if len(words) < 4:
-                continue  # the last of a note that was cut
+            if len(words) < 4 or not all(word.isdecimal() for word in words[1:]):
+                continue  # the last of a note that was cut, or a line that is none of ours
             topic, (partition, first, last) = words[0], (int(word) for word in words[1:])
             known = self.suspicion(Record(topic, partition, first, 0, None, None)) if first == last else None
             deaths, since = (known.deaths + 1, known.since_ms) if known is not None else (1, now)

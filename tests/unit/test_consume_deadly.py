@@ -8,7 +8,10 @@ import asyncio
 import json
 import signal
 import sys
+import zlib
 from pathlib import Path
+
+import pytest
 
 from chopar.bus.port import Record, TopicPartition
 from chopar.bus.tried import Tried
@@ -126,6 +129,19 @@ def test_a_note_that_is_torn_or_a_file_that_is_nonsense_accuses_nobody(tmp_path:
     path.write_bytes(path.read_bytes()[:-1])
     path.with_name("group.0.suspects").write_text("[{]", "ascii")
     assert not notes(tmp_path).suspects_in(PLACE, [record(1)])
+
+
+@pytest.mark.parametrize(
+    "suspects",
+    ['[{"topic": "in", "partition": 0, "first": "5", "last": 5, "deaths": 1, "since_ms": 1}]', "[" * 100_000],
+)
+@pytest.mark.parametrize("note", [b"in 0 a b", b"in 0 5 ", b""])
+def test_notes_that_others_have_written_accuse_nobody(tmp_path: Path, suspects: str, note: bytes) -> None:
+    (tmp_path / "group.0").write_bytes(len(note).to_bytes(4, "big") + zlib.crc32(note).to_bytes(4, "big") + note)
+    (tmp_path / "group.0.suspects").write_text(suspects)
+    tried = notes(tmp_path)
+    assert not tried.suspects_in(PLACE, [record(5)])
+    tried.close()
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
