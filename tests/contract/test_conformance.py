@@ -145,7 +145,7 @@ async def test_a_provider_with_chance_in_its_answers_does_not_repeat_itself() ->
 async def test_a_provider_that_writes_down_whom_it_is_asked_about_is_found(by: str) -> None:
     async def tells(request: EvidenceRequested, register: Register) -> TaxDebt | NoRecord:
         if by == "logging":
-            logging.getLogger("an agency").warning("asked about %s", subject_of(request).text)
+            logging.getLogger("an agency").info("asked about %s", subject_of(request).text)
         else:
             structlog.get_logger().info("asked", about=subject_of(request).text)
         return await honest(request, register)

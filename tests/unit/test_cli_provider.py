@@ -105,6 +105,20 @@ def test_a_target_that_is_none_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert said in err
 
 
+def test_a_provider_that_writes_down_whom_it_is_asked_about_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("provider", "init", "log-office", cwd=tmp_path, monkeypatch=monkeypatch)[0] == 0
+    project = tmp_path / "log-office"
+    source = project / "log_office" / "provider.py"
+    told = "    structlog.get_logger().info('asked', about=subject_of(request).text)\n    entry ="
+    source.write_text("import structlog\n" + source.read_text().replace("    entry =", told, 1))
+    code, out, _ = run("provider", "check", "log_office.provider:conformance", cwd=project, monkeypatch=monkeypatch)
+    forget("log_office")
+    assert code == 1
+    assert "an identifier goes to a log" in out
+
+
 def test_a_provider_that_ends_the_process_has_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("provider", "init", "exit-office", cwd=tmp_path, monkeypatch=monkeypatch)[0] == 0
     project = tmp_path / "exit-office"
