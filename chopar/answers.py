@@ -8,6 +8,7 @@ An answer to a request that is not known waits until `demand.resolved` of its pa
 commit, before which everything is stored, to the end that it had then; if it is not known even so it is a dead letter.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -65,13 +66,22 @@ TakesCompletion: TypeAlias = Callable[[AsyncConnection, Demand, Completed], Awai
 
 
 class Callbacks:
-    """What the application does, by what happens."""
+    """What the application does, by what happens.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: within which each has to end; one that hangs has failed.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self.receives: dict[str | None, Receives] = {}
         """By document type; None: of all others."""
         self.resolved: TakesResolution | None = None
         self.completed: TakesCompletion | None = None
+
+    def in_time(self) -> asyncio.Timeout:
+        """Bounds one call: a callback that hangs would hold its transaction, and everybody behind it, for ever."""
+        return asyncio.timeout(self.seconds)
 
     def of(self, document_type: str) -> Receives:
         """Who receives the answers about a document.
@@ -200,10 +210,11 @@ class AnswersHandler:
             raise outcome
         return _NOTHING
 
-    async def expire(self, demand_ids: Iterable[str]) -> None:
+    async def expire(self, demand_ids: Iterable[str]) -> list[str]:
         """End what is open of these as undelivered; to be called when nothing more can have come in time.
 
-        What the application's callback fails on stays open, and is tried when this is called again.
+        Returns:
+            Those that the application's callback failed on: they stay open, to be tried again.
 
         Raises:
             UnavailableError: the database or the registry does not answer.
@@ -213,6 +224,7 @@ class AnswersHandler:
             for one in turn.demands.values():
                 if not one.kept.complete:
                     await self._expire(turn, one)
+            return [one.kept.demand_id for one in turn.demands.values() if not one.kept.complete]
 
     async def _expire(self, turn: _Turn, one: _Open) -> None:
         if one.completion.resolved is not None:
@@ -329,7 +341,8 @@ class AnswersHandler:
         if self._callbacks.resolved is not None or (ends and self._callbacks.completed is not None):
             async with turn.batch.part(alone=turn.alone) as connection:
                 if self._callbacks.resolved is not None:
-                    await self._callbacks.resolved(connection, one.demand, message)
+                    async with self._callbacks.in_time():
+                        await self._callbacks.resolved(connection, one.demand, message)
                 if ends:
                     await self._complete(connection, resolved)
         one.completion = completion
@@ -405,7 +418,8 @@ class AnswersHandler:
         ends = one.completion.complete and not one.kept.complete
 
         async def callback(connection: AsyncConnection) -> None:
-            await receives(connection, one.demand, delivered)
+            async with self._callbacks.in_time():
+                await receives(connection, one.demand, delivered)
             if ends:
                 await self._complete(connection, one)
 
@@ -420,7 +434,8 @@ class AnswersHandler:
         self, connection: AsyncConnection, one: _Open, undelivered: tuple[Undelivered, ...] = ()
     ) -> None:
         if self._callbacks.completed is not None:
-            await self._callbacks.completed(connection, one.demand, Completed(one.completion.resolved, undelivered))
+            async with self._callbacks.in_time():
+                await self._callbacks.completed(connection, one.demand, Completed(one.completion.resolved, undelivered))
 
     def _note(
         self, turn: _Turn, one: _Open, request_id: bytes, awaited: Awaited, promised_ms: int | None = None

@@ -47,6 +47,7 @@ __all__ = ["Completed", "DurableRequester", "WaitingDocument"]
 
 _AT_ONCE = 500
 _PURGE_EVERY = timedelta(hours=6)
+_REST = timedelta(minutes=1)
 
 _log = structlog.get_logger()
 
@@ -82,6 +83,7 @@ class DurableRequester(DemandSender):
         settings: of its consume loop.
         metrics: where its counters are kept; a private registry by default.
         look_seconds: how often it looks for demands that are not sent, and for those that have expired.
+        callback_seconds: within which a callback has to end; one that does not has failed.
         more: `files`, `clock` and `random_bits`, as of `DemandSender`.
     """
 
@@ -96,12 +98,13 @@ class DurableRequester(DemandSender):
         settings: ConsumeSettings | None = None,
         metrics: CollectorRegistry | None = None,
         look_seconds: float = 1.0,
+        callback_seconds: float = 60.0,
         **more: Any,
     ) -> None:
         super().__init__(agency, bus, registry, **more)
         self.group = group or f"requester.{self.agency}"
         self._inbox = inbox
-        self._callbacks = Callbacks()
+        self._callbacks = Callbacks(callback_seconds)
         self._look_seconds = look_seconds
         kept = metrics if metrics is not None else CollectorRegistry()
         self._handler = AnswersHandler(
@@ -126,6 +129,8 @@ class DurableRequester(DemandSender):
         self._producer_failed = False
         self._ends: tuple[datetime, dict[TopicPartition, int]] | None = None
         self._purged_at: datetime | None = None
+        self._resting: dict[str, datetime] = {}
+        """Expired demands that the application's callback failed on, and when each is tried again."""
 
     def receives(self, *document_types: str) -> Callable[[Receives], Receives]:
         """Make a function the one that acts on final answers about these documents; without any: about all others.
@@ -381,7 +386,10 @@ class DurableRequester(DemandSender):
         asked_at, ends = self._ends if self._ends is not None else (now, {})
         async with self._inbox.batch() as batch:
             until_ms = round((asked_at - CLOCKS_APART).timestamp() * 1000)
-            expired = await store.overdue(batch, until_ms, _AT_ONCE)
+            # Those that a callback fails on would stand before all others at every look.
+            resting = {demand_id for demand_id, again_at in self._resting.items() if again_at > now}
+            overdue = await store.overdue(batch, until_ms, _AT_ONCE + len(resting))
+            expired = [demand_id for demand_id in overdue if demand_id not in resting]
         if not expired:
             self._ends = None
             return
@@ -394,9 +402,11 @@ class DurableRequester(DemandSender):
             self._ends = now, ends
         committed = await admin.committed(self.group)
         behind = {place.partition for place, end in ends.items() if committed.get(place, 0) < end}
-        await self._handler.expire(
+        failed = await self._handler.expire(
             demand_id for demand_id in expired if partition_of(demand_id.encode(), PARTITIONS) not in behind
         )
+        self._resting = {demand_id: at for demand_id, at in self._resting.items() if demand_id in resting}
+        self._resting |= dict.fromkeys(failed, now + _REST)
         if not behind:
             self._ends = None
 

@@ -31,12 +31,15 @@ def connect(files: Mapping[str, bytes], text: str) -> dict[str, bytes]:
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"the directory file is no TOML: {error}") from error
     if not set(given) <= {"holding", "agency"} or not given.get("holding"):
         raise ConfigurationError("a directory file holds [[holding]] tables, and [[agency]] tables of new agencies")
     merged = dict(files)
-    holdings = [{"connected": True, "basis": "inferred", **table} for table in _tables(given, "holding")]
+    holdings = [{"basis": "inferred", **table} for table in _tables(given, "holding")]
+    if not all(isinstance(table.get("connected"), bool) for table in holdings):
+        # In the lists an absent key means no, and here it would be taken for yes.
+        raise ConfigurationError("[[holding]]: connected = true, or false, is due in each")
     merged[DIRECTORY] = _merged(files[DIRECTORY], "holding", holdings, ("provider", "evidence_type"))
     if "agency" in given:
         merged[AGENCIES] = _merged(files[AGENCIES], "agency", _tables(given, "agency"), ("id",))

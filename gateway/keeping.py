@@ -30,13 +30,15 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"what is to be added is no TOML: {error}") from error
     places = {"entry": PROHIBITED, "ground": GROUNDS, "document": DOCUMENTS}
     if not given or not set(given) <= set(places):
         raise ConfigurationError("[[entry]], [[ground]] and [[document]] tables can be added, and nothing else")
     changed, names = dict(files), []
     for array, name in places.items():
+        if not isinstance(given.get(array, []), list):
+            raise ConfigurationError(f"{array}: write it as [[{array}]]")
         for table in given.get(array, []):
             whole = tomllib.loads(changed[name].decode())
             if not isinstance(table, dict) or not isinstance(table.get("id"), str):

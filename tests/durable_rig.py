@@ -71,7 +71,7 @@ class DurableRig:
         async with self.engine.begin() as connection:
             await connection.run_sync(METADATA.create_all)
 
-    def made(self) -> DurableRequester:
+    def made(self, **more: Any) -> DurableRequester:
         """A process of the agency: it writes down what it is told."""
         self.metrics = CollectorRegistry()
         requester = DurableRequester(
@@ -84,6 +84,7 @@ class DurableRig:
             settings=FAST,
             metrics=self.metrics,
             look_seconds=0.02,
+            **more,
         )
 
         async def note(transaction: AsyncConnection, what: str) -> None:

@@ -9,8 +9,7 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
-from chopar.errors import ConfigurationError
-from gateway.cli.in_force import bring_into_force, files_in_force
+from gateway.cli.in_force import bring_into_force, files_in_force, text_of
 from gateway.connecting import connect
 from gateway.list_version import ListVersion
 
@@ -67,19 +66,19 @@ def apply(
     It opens no data: that does an access ground. The fetch mode stays what it is.
     """
     session = Session.of(context)
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be read") from error
-    added, done = session.run(lambda: _applied(session, text, by))
+    added, done = session.run(lambda: _applied(session, text_of(file), by))
     when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
     data = {
-        "connected": added,
+        "changed": added,
         "list_digest": done.message.list_digest,
         "is_new": done.is_new,
         "holds_from": done.effective_at,
     }
-    lines = [f"{row['provider']}: {row['evidence_type']}, answered within {row['due_hours']} h" for row in added]
+    lines = [
+        f"{row['provider']}: {row['evidence_type']}, "
+        + (f"connected, answered within {row['due_hours']} h" if row["connected"] else "not connected any more")
+        for row in added
+    ]
     session.output.show(data, *lines, f"list version {done.message.list_digest[:12]} holds from: {when}")
     return ExitCode.DONE
 

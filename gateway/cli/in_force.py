@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chopar.cli.session import Session
-from chopar.errors import NotFoundError
+from chopar.errors import ConfigurationError, NotFoundError
 from chopar.messages.demand import FetchMode
 
 if TYPE_CHECKING:
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 def today() -> datetime.date:
     """The day in Tashkent: UTC+5 without summer time since 1991."""
     return datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=5))).date()
+
+
+_LARGEST_BYTES = 64 * 1024 * 1024
+
+
+def text_of(file: Path) -> str:
+    """What somebody has written into a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, is no text, or is larger than any list.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST_BYTES + 1)
+        text = content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read") from error
+    if len(content) > _LARGEST_BYTES:
+        raise ConfigurationError(f"{file} has more than {_LARGEST_BYTES // 1024 // 1024} MiB")
+    return text
 
 
 async def newest(bus: "Bus") -> "ListActivated | None":

@@ -11,7 +11,7 @@ from chopar.cli.output import Table
 from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.messages.demand import FetchMode
-from gateway.cli.in_force import files_in_force, today
+from gateway.cli.in_force import files_in_force, text_of, today
 
 if TYPE_CHECKING:
     from gateway.lint import Flaw
@@ -72,11 +72,7 @@ def add_(
     from gateway.keeping import add
 
     session = Session.of(context)
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be read") from error
-    changed, names = add(list_files(lists), text)
+    changed, names = add(list_files(lists), text_of(file))
     flaws = _written(lists, changed)
     session.output.show({"added": names, "flaws": flaws}, *[f"added: {name}" for name in names], *_told(flaws))
     return ExitCode.DONE

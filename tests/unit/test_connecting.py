@@ -12,7 +12,12 @@ from tests.standing import LISTS
 FILES = list_files(LISTS)
 BEFORE = ListVersion.from_files(FILES)
 HOLDER, EVIDENCE = AgencyId("defence-ministry"), EvidenceType("military-service-periods")
-HOLDING = '[[holding]]\nprovider = "defence-ministry"\nevidence_type = "military-service-periods"\ndue_hours = 5\n'
+HOLDING = """[[holding]]
+provider = "defence-ministry"
+evidence_type = "military-service-periods"
+connected = true
+due_hours = 5
+"""
 
 
 def test_a_holder_is_connected_and_nothing_else_changes() -> None:
@@ -59,7 +64,17 @@ def test_a_new_agency_comes_with_its_holding() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no toml", '[[ground]]\nid = "x"\n', "holding = 1\n", "[[agency]]\n", HOLDING + "[other]\n"]
+    "text",
+    [
+        "",
+        "no toml",
+        '[[ground]]\nid = "x"\n',
+        "holding = 1\n",
+        "[[agency]]\n",
+        HOLDING + "[other]\n",
+        HOLDING.replace("connected = true\n", ""),
+        "a = " + "[" * 5000,
+    ],
 )
 def test_a_file_that_holds_something_else_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):

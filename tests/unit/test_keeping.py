@@ -70,6 +70,8 @@ def test_an_entry_is_added_and_binds_from_its_day() -> None:
         ("", ConfigurationError),
         ("[[holding]]\n", ConfigurationError),
         ("entry = 1\n[[entry", ConfigurationError),
+        ("entry = 5", ConfigurationError),
+        ("entry = " + "[" * 5000, ConfigurationError),
         ('[[entry]]\nname = "no id"\n', ConfigurationError),
         (ENTRY.replace("bank-reference-communal", "tax-debt-certificate-communal"), ConfigurationError),
         (ENTRY.replace("communal-organisations", "nobody"), LawUnreadableError),
