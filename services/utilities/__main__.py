@@ -31,8 +31,9 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
             for company, store in stores.items():
                 await store.backup(Path(str(arguments.backup).replace(PLACE_OF_AGENCY, company.agency)))
             return
-        for store in stores.values():
+        for company, store in stores.items():
             await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
+            await store.require_owner(company)
         if arguments.seed:
             added = await fill(stores, Recipe(settings.seed, settings.people, settings.firms))
             structlog.get_logger().info("register.seeded", added=added)

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from chopar.errors import NotFoundError
+from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
@@ -36,6 +36,7 @@ from services.utilities.model import (
     MOST_TIYIN,
     Account,
     AddressKey,
+    Company,
     Contract,
     ObjectDebt,
     UtilityStore,
@@ -104,6 +105,19 @@ class SqlUtilityStore:
     async def create_schema(self, *, migrate: bool = True) -> None:
         """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
         await self._database.prepare(migrate=migrate)
+
+    async def require_owner(self, company: Company) -> None:
+        """Refuse a register that holds accounts for what the company does not supply: it is another company's.
+
+        Raises:
+            ConfigurationError: it does.
+            RegisterUnavailableError: retriable; the register does not answer.
+        """
+        supplied = [service.value for service in company.services]
+        strange = select(_ACCOUNT.c.service).where(_ACCOUNT.c.service.not_in(supplied)).limit(1)
+        async with self._database.reading() as connection:
+            if (await connection.execute(strange)).first() is not None:
+                raise ConfigurationError(f"the register that {company.agency} was given is another company's")
 
     async def debts_at(self, addresses: Collection[AddressKey]) -> Mapping[AddressKey, ObjectDebt]:
         """As `UtilityStore` says."""

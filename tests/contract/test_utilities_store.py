@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from chopar.errors import InvalidEntryError, NotFoundError, RegisterUnavailableError
+from chopar.errors import ConfigurationError, InvalidEntryError, NotFoundError, RegisterUnavailableError
 from chopar.identifiers import BusinessId, PersonId
 from chopar.population import Recipe
 from services.utilities.model import (
@@ -178,3 +178,12 @@ async def test_what_the_tables_refuse_says_no_identifier(sql_store: SqlUtilitySt
     assert FIRM.text not in told
     assert "Furqat" not in told
     assert await sql_store.debts_at([address_key(HOUSE), address_key(FLAT)]) == {}
+
+
+async def test_a_register_is_one_companys_and_another_company_is_refused_it(sql_store: SqlUtilityStore) -> None:
+    gas = next(company for company in COMPANIES.values() if company.agency == "gas-hududgaz")
+    await sql_store.require_owner(gas)  # an empty register is anybody's
+    await sql_store.seed(ACCOUNTS)
+    await sql_store.require_owner(WATER)
+    with pytest.raises(ConfigurationError, match="another company's"):
+        await sql_store.require_owner(gas)
