@@ -79,6 +79,18 @@ class SchemaFiles:
         """These and others, for records of somebody's own."""
         return SchemaFiles({**self.texts, **texts})
 
+    def text(self, record: str) -> str:
+        """The text of a record's schema.
+
+        Raises:
+            ConfigurationError: there is no such schema among these.
+        """
+        if record not in self.texts:
+            raise ConfigurationError(
+                f"there is no schema of {record}: its .avsc file is due, with that namespace and name"
+            )
+        return self.texts[record]
+
     def parsed(self, record: str) -> ParsedSchema:
         """The parsed schema of a record.
 

@@ -42,6 +42,7 @@ from chopar.messages.evidence import (
 )
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.provider import Provider, ProviderHandler
+from chopar.record_fields import require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import EVIDENCE_PROVIDED, EXCHANGE_RECORDED, dead_letter_topic, layouts
 
@@ -173,6 +174,8 @@ async def check(conformance: Conformance, bus: Bus, *, clock: Callable[[], datet
     given = {case.evidence_type for case in conformance.cases}
     if known != given:
         raise ConfigurationError(f"a case is due for each evidence type: {', '.join(sorted(known ^ given))}")
+    for case in conformance.cases:
+        require_equal_fields(case.record, (conformance.files or SchemaFiles.shipped()).text(case.record.RECORD))
     findings: list[Finding] = []
     async with _running(conformance, bus, clock or (lambda: datetime.now(UTC))) as rig:
         for case in conformance.cases:
@@ -184,7 +187,10 @@ async def check(conformance: Conformance, bus: Bus, *, clock: Callable[[], datet
                 except _NotKeptError as error:
                     findings.append(Finding(case.evidence_type, name, passed=False, said=str(error)))
                 except TimeoutError:
-                    findings.append(Finding(case.evidence_type, name, passed=False, said="no answer came in time"))
+                    said = "no answer came in time" + rig.reasons()
+                    findings.append(Finding(case.evidence_type, name, passed=False, said=said))
+                    if name == next(iter(_CHECKS)):
+                        break  # who does not answer the first request answers none
                 else:
                     findings.append(Finding(case.evidence_type, name, passed=True))
     return findings
@@ -259,6 +265,12 @@ class _Rig:
                     self._changed.set()
         finally:
             await reader.stop()
+
+    def reasons(self) -> str:
+        """What became of the requests that were not answered, as far as it is known."""
+        codes = {(record.header("dlq_code") or b"").decode("ascii", "replace") for record in self.letters}
+        told = sorted((codes | set(self.loop.missing())) - {""})
+        return f" ({', '.join(told)}; what the provider logs says more)" if told else ""
 
     async def close(self) -> None:
         await self._producer.stop()

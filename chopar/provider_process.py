@@ -28,6 +28,7 @@ from chopar.observe import health_app
 from chopar.observe import serve as serve_http
 from chopar.process import parser, run
 from chopar.provider import Provider, ProviderHandler
+from chopar.record_fields import require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
 from chopar.settings import AnsweringSettings
@@ -117,7 +118,8 @@ async def serve_all(
             (`SchemaFiles.shipped().with_texts(...)`); those shipped by default.
 
     Raises:
-        ConfigurationError: an address is not loopback, or a secret is not as it should be.
+        ConfigurationError: an address is not loopback, a secret is not as it should be, or an evidence record has other
+            fields than its class.
         StopError: going on would lose something.
         UnavailableError: the broker was away for too long; the supervisor starts this process again.
     """
@@ -129,6 +131,8 @@ async def serve_all(
     registry = HttpSchemaRegistry(
         settings.schema_registry.url, cache=settings.home / "cache" / "schemas" / served[0].provider.agency
     )
+    for model in {model for one in served for model in one.evidence}:
+        require_equal_fields(model, files.text(model.RECORD))
     encoder, decoder = Encoder(files, registry), Decoder(files, registry)
     missing = {"schema_registry": "schema ids are not known yet"}
     consumed = ConsumeMetrics(metrics)

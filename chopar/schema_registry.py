@@ -120,7 +120,9 @@ class InMemorySchemaRegistry:
         try:
             return self._ids[subject, text]
         except KeyError:
-            raise SchemaRegistryUnavailableError(f"{subject} is not registered: run `chopar schema push`") from None
+            raise SchemaRegistryUnavailableError(
+                f"{subject} is not registered: `chopar schema push FOLDER`, with the folder of its .avsc file"
+            ) from None
 
     async def text_of(self, schema_id: int) -> str:
         """See `SchemaRegistry`."""
@@ -216,7 +218,9 @@ class HttpSchemaRegistry:
             return self._ids[subject, text]
         status, content = await self._call("POST", f"/subjects/{subject}", {"schema": text})
         if status != 200:
-            raise SchemaRegistryUnavailableError(f"{subject} is not registered: run `chopar schema push`")
+            raise SchemaRegistryUnavailableError(
+                f"{subject} is not registered: `chopar schema push FOLDER`, with the folder of its .avsc file"
+            )
         self._keep(int(content["id"]), text, subject)
         return int(content["id"])
 

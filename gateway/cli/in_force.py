@@ -68,9 +68,9 @@ async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes]
 
 
 async def bring_into_force(
-    session: Session, folder: Path, *, at: datetime.datetime | None, fetch_mode: FetchMode, by: str
+    session: Session, folder: Path, *, at: datetime.datetime | None, fetch_mode: FetchMode | None, by: str
 ) -> "Activated":
-    """Activate the lists of a folder; the secret stays the one that will hold last.
+    """Activate the lists of a folder; the secret, and the fetch mode if none is given, stay those that will hold last.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
@@ -91,7 +91,7 @@ async def bring_into_force(
             lists=folder,
             home=home,
             lists_folder=home / "lists",
-            fetch_mode=fetch_mode,
+            fetch_mode=fetch_mode or (before.fetch_mode if before else FetchMode.VERIFIED),
             lead_seconds=LEAD_SECONDS,
             secret_version=before.secret_version if before else 1,
             activated_by=by,

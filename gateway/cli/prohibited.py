@@ -204,8 +204,12 @@ def activate_(
         ),
     ] = "",
     fetch_on: Annotated[
-        FetchMode, typer.Option("--fetch-on", help="Which access grounds are opened: those whose act was read, or all.")
-    ] = FetchMode.VERIFIED,
+        FetchMode | None,
+        typer.Option(
+            "--fetch-on",
+            help="Which access grounds are opened: those whose act was read, or all; as it is if left out.",
+        ),
+    ] = None,
     by: Annotated[str, typer.Option("--by", help="Who activates, as the record says it.", metavar="NAME")] = "operator",
 ) -> int:
     """Bring the lists of a folder into force on the running stack; nothing happens if they will hold already."""
@@ -226,7 +230,10 @@ def activate_(
         "activated_by": done.message.activated_by,
     }
     when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
-    words = f"list version {done.message.list_digest[:12]} with {len(lists.prohibited)} entries holds from: {when}"
+    words = (
+        f"list version {done.message.list_digest[:12]} with {len(lists.prohibited)} entries, "
+        f"fetch mode {done.message.fetch_mode.value}, holds from: {when}"
+    )
     session.output.show(row, words)
     return ExitCode.DONE
 
