@@ -206,13 +206,20 @@ def run_node(node: KafkaNode, java: Path, class_path: tuple[Path, ...]) -> Itera
         process.wait()
 
 
+_FIRST_PORT, _LAST_PORT = 20_000, 25_000
+
+
 def free_ports(count: int) -> list[int]:
-    """Give that many ports in a row on which nobody listens now, below those that the system hands to clients."""
-    start = 20000 + os.getpid() * 7 % 10000  # parallel runs begin at different places
-    for first in (*range(start, 32000, count), *range(20000, start, count)):
+    """Give that many ports in a row on which nobody listens now.
+
+    Below those that the system hands to clients, and below those of the end-to-end tests' stack (from 25,000 on): what
+    is found free is taken only seconds later.
+    """
+    start = _FIRST_PORT + os.getpid() * 97 % 4000  # parallel runs begin at different places
+    for first in (*range(start, _LAST_PORT, count), *range(_FIRST_PORT, start, count)):
         ports = list(range(first, first + count))
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
             for port in ports:
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
             return ports
-    raise ConfigurationError(f"No {count} free ports in a row between 20000 and 32000 for the tests.")
+    raise ConfigurationError(f"No {count} free ports in a row from {_FIRST_PORT} to {_LAST_PORT} for the tests.")
