@@ -57,7 +57,18 @@ class Death:
 
     def __init__(self, step: str) -> None:
         self._step = step
-        self.stage = "asking"
+        self._stage = "asking"
+
+    @property
+    def stage(self) -> str:
+        return self._stage
+
+    @stage.setter
+    def stage(self, stage: str) -> None:
+        # What goes on beside (an earlier case that is answered again) must not lead past the step: on a busy machine
+        # it would, between what the step is named after and the commit that it is waiting for.
+        if not self._step.startswith(f"{self._stage} "):
+            self._stage = stage
 
     def reach(self, step: str) -> None:
         if step == self._step:
