@@ -32,7 +32,9 @@ from tests.world import World, world
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = DOCS / "examples"
 GUIDE = (DOCS / "agency-guide.md").read_text("utf-8")
-HOLDING = '[[holding]]\nprovider = "mia-migration"\nevidence_type = "registered-address"\nconnected = true\ndue_hours = 24\n'
+HOLDING = (
+    '[[holding]]\nprovider = "mia-migration"\nevidence_type = "registered-address"\nconnected = true\ndue_hours = 24\n'
+)
 FILES = SchemaFiles.shipped().with_texts(SchemaFiles.from_folder(EXAMPLES / "schemas").texts)
 
 
