@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -141,6 +142,40 @@ class RegisterDatabase:
             told = getattr(error, "orig", None) or error
             cause = getattr(told, "sqlite_errorname", None) or type(told).__name__
             raise RegisterUnavailableError(f"{self._migrations.what} does not answer ({cause})") from None
+
+
+class RegisterStore:
+    """What every register in a database has beside its tables and statements. Nothing is opened before the first call.
+
+    Args:
+        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
+            out.
+        timeout_seconds: within which a look-up or change must be done.
+
+    Raises:
+        ConfigurationError: the address is of another kind.
+    """
+
+    MIGRATIONS: ClassVar[Migrations]
+
+    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
+        self._database = RegisterDatabase(url, self.MIGRATIONS, timeout_seconds=timeout_seconds)
+
+    async def create_schema(self, *, migrate: bool = True) -> None:
+        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
+        await self._database.prepare(migrate=migrate)
+
+    async def seeded(self, recipe: str) -> bool:
+        """As `RegisterDatabase.seeded` says."""
+        return await self._database.seeded(recipe)
+
+    async def backup(self, file: Path) -> None:
+        """As `RegisterDatabase.backup` says."""
+        await self._database.backup(file)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._database.close()
 
 
 def _is_there(address: URL) -> bool:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from chopar.identifiers import DataSubject, PersonId
 from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
-from chopar.register import RegisterDatabase, seeding_table
+from chopar.register import RegisterStore, seeding_table
 from services.benefits.model import (
     MOST_TIYIN,
     Assessment,
@@ -86,24 +86,10 @@ _CLEAR_BENEFITS = delete(_BENEFIT).where(_BENEFIT.c.identifier == _OF_ONE)
 _ADD_BENEFITS = insert(_BENEFIT)
 
 
-class SqlSocialStore:
-    """The register in a database. Nothing is opened before the first call.
+class SqlSocialStore(RegisterStore):
+    """The register in a database."""
 
-    Args:
-        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
-            out.
-        timeout_seconds: within which a look-up or change must be done.
-
-    Raises:
-        ConfigurationError: the address is of another kind.
-    """
-
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._database = RegisterDatabase(url, MIGRATIONS, timeout_seconds=timeout_seconds)
-
-    async def create_schema(self, *, migrate: bool = True) -> None:
-        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
-        await self._database.prepare(migrate=migrate)
+    MIGRATIONS = MIGRATIONS
 
     async def files_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, SocialFile]:
         """As `SocialStore` says."""
@@ -122,10 +108,6 @@ class SqlSocialStore:
             by_text[identifier]: SocialFile(by_text[identifier], assessment, tuple(benefits.get(identifier, ())))
             for identifier, assessment in assessments.items()
         }
-
-    async def seeded(self, recipe: str) -> bool:
-        """As `SocialStore` says."""
-        return await self._database.seeded(recipe)
 
     async def seed(self, files: Iterable[SocialFile], recipe: str | None = None) -> int:
         """As `SocialStore` says; one transaction, so a process that dies in it leaves nothing half done."""
@@ -154,14 +136,6 @@ class SqlSocialStore:
             benefits = _benefit_rows(file)
             if benefits:
                 await connection.execute(_ADD_BENEFITS, benefits)
-
-    async def backup(self, file: Path) -> None:
-        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
-        await self._database.backup(file)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._database.close()
 
 
 class DictSocialStore:

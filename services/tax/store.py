@@ -27,7 +27,7 @@ from sqlalchemy import (
 from chopar.errors import NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.migrations import Migrations
-from chopar.register import RegisterDatabase, seeding_table
+from chopar.register import RegisterStore, seeding_table
 from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, one_entry_a_tax
 
 _METADATA = MetaData()
@@ -68,24 +68,10 @@ _CLEAR_DEBTS = delete(_TAX_DEBT).where(_TAX_DEBT.c.identifier == _OF_ONE)
 _ADD_DEBTS = insert(_TAX_DEBT)
 
 
-class SqlTaxStore:
-    """The register in a database. Nothing is opened before the first call.
+class SqlTaxStore(RegisterStore):
+    """The register in a database."""
 
-    Args:
-        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
-            out.
-        timeout_seconds: within which a look-up or change must be done.
-
-    Raises:
-        ConfigurationError: the address is of another kind.
-    """
-
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._database = RegisterDatabase(url, MIGRATIONS, timeout_seconds=timeout_seconds)
-
-    async def create_schema(self, *, migrate: bool = True) -> None:
-        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
-        await self._database.prepare(migrate=migrate)
+    MIGRATIONS = MIGRATIONS
 
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
         """As `TaxRegister` says."""
@@ -106,10 +92,6 @@ class SqlTaxStore:
         for taxpayer, debts in owing.values():
             accounts[taxpayer.subject] = TaxAccount(taxpayer, one_entry_a_tax(debts))
         return accounts
-
-    async def seeded(self, recipe: str) -> bool:
-        """As `TaxStore` says."""
-        return await self._database.seeded(recipe)
 
     async def seed(self, accounts: Iterable[TaxAccount], recipe: str | None = None) -> int:
         """As `TaxStore` says; one transaction, so a process that dies in it leaves nothing half done."""
@@ -138,14 +120,6 @@ class SqlTaxStore:
             await connection.execute(_CLEAR_DEBTS, one)
             if rows:
                 await connection.execute(_ADD_DEBTS, rows)
-
-    async def backup(self, file: Path) -> None:
-        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
-        await self._database.backup(file)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._database.close()
 
 
 class DictTaxStore:

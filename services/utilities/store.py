@@ -29,7 +29,7 @@ from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
-from chopar.register import RegisterDatabase, seeding_table
+from chopar.register import RegisterStore, seeding_table
 from services.utilities.model import (
     LONGEST_ADDRESS,
     LONGEST_NUMBER,
@@ -87,24 +87,10 @@ _NUMBER: BindParameter[str] = bindparam("of_number", type_=String())
 _SET_OWED = update(_ACCOUNT).where(_ACCOUNT.c.number == _NUMBER)
 
 
-class SqlUtilityStore:
-    """The register in a database. Nothing is opened before the first call.
+class SqlUtilityStore(RegisterStore):
+    """The register in a database."""
 
-    Args:
-        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
-            out.
-        timeout_seconds: within which a look-up or change must be done.
-
-    Raises:
-        ConfigurationError: the address is of another kind.
-    """
-
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._database = RegisterDatabase(url, MIGRATIONS, timeout_seconds=timeout_seconds)
-
-    async def create_schema(self, *, migrate: bool = True) -> None:
-        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
-        await self._database.prepare(migrate=migrate)
+    MIGRATIONS = MIGRATIONS
 
     async def require_owner(self, company: Company) -> None:
         """Refuse a register that holds accounts for what the company does not supply: it is another company's.
@@ -134,10 +120,6 @@ class SqlUtilityStore:
             rows = (await connection.execute(_CONTRACTS, {"of_party": party.text})).all()
         return [Contract(number, party, concluded_on) for number, concluded_on in rows]
 
-    async def seeded(self, recipe: str) -> bool:
-        """As `UtilityStore` says."""
-        return await self._database.seeded(recipe)
-
     async def seed(self, accounts: Iterable[Account], recipe: str | None = None) -> int:
         """As `UtilityStore` says; one transaction, so a process that dies in it leaves nothing half done."""
         by_number = {account.number: account for account in accounts}
@@ -161,14 +143,6 @@ class SqlUtilityStore:
             changed = await connection.execute(_SET_OWED.values(owed_tiyin=owed_tiyin), {"of_number": number})
             if changed.rowcount == 0:
                 raise NotFoundError("there is no such account")
-
-    async def backup(self, file: Path) -> None:
-        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
-        await self._database.backup(file)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._database.close()
 
 
 class DictUtilityStore:

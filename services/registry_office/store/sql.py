@@ -5,7 +5,6 @@ A look-up is one statement whoever is asked about, known or not; connections, ti
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.errors import InvalidEntryError
 from chopar.identifiers import PersonId
-from chopar.register import RegisterDatabase
+from chopar.register import RegisterStore
 from services.registry_office.model.acts import PARENTS, Act, ActKind, Role
 from services.registry_office.model.book import GENERATIONS, OF_OTHERS, Book, Entry, PersonFile, person_file
 from services.registry_office.model.names import search_digest
@@ -130,24 +129,10 @@ _TWICE = select(_ONCE.c.person, _ONCE.c.role).group_by(_ONCE.c.person, _ONCE.c.r
 _CONTRADICTIONS = select(_ONCE).join(_TWICE, and_(_ONCE.c.person == _TWICE.c.person, _ONCE.c.role == _TWICE.c.role))
 
 
-class SqlCivilStore:
-    """The register in a database. Nothing is opened before the first call.
+class SqlCivilStore(RegisterStore):
+    """The register in a database."""
 
-    Args:
-        url: `sqlite+aiosqlite:///FILE` (the folder must exist) or `postgresql+psycopg://...`; the driver may be left
-            out.
-        timeout_seconds: within which a look-up or change must be done.
-
-    Raises:
-        ConfigurationError: the address is of another kind.
-    """
-
-    def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
-        self._database = RegisterDatabase(url, MIGRATIONS, timeout_seconds=timeout_seconds)
-
-    async def create_schema(self, *, migrate: bool = True) -> None:
-        """Bring the tables to this version's revision; raises what `chopar.migrations.bring_up_to_date` does."""
-        await self._database.prepare(migrate=migrate)
+    MIGRATIONS = MIGRATIONS
 
     async def files_of(self, persons: Collection[PersonId]) -> Mapping[PersonId, PersonFile]:
         """As `CivilStore` says."""
@@ -173,10 +158,6 @@ class SqlCivilStore:
             if not added:
                 raise InvalidEntryError("the register has an act of this number")
             await _take_in(connection, act)
-
-    async def seeded(self, recipe: str) -> bool:
-        """As `CivilStore` says."""
-        return await self._database.seeded(recipe)
 
     async def seed(self, acts: Iterable[Act], recipe: str | None = None) -> int:
         """As `CivilStore` says; one transaction, so a process that dies in it leaves nothing half done.
@@ -210,14 +191,6 @@ class SqlCivilStore:
         for person, role, number in rows:
             acts.setdefault((person, role), []).append(number)
         return tuple(sorted(tuple(sorted(numbers)) for numbers in acts.values()))
-
-    async def backup(self, file: Path) -> None:
-        """Copy the register as it is at one moment; raises what `chopar.register.RegisterDatabase.backup` does."""
-        await self._database.backup(file)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._database.close()
 
     async def _into_journal(self, connection: AsyncConnection, acts: Sequence[Act]) -> tuple[frozenset[str], bool]:
         """Add acts to the journal; the numbers of those that are new, and whether it was empty.
