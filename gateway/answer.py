@@ -9,7 +9,7 @@ This is the plain way, and the reference. `gateway.rendering` remembers what it 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -42,9 +42,7 @@ from gateway.resolution import ResolvedDocument as Found
 from gateway.resolution import Rule as FoundRule
 from gateway.resolver import resolve
 from gateway.standing import Standing
-
-TASHKENT = timezone(timedelta(hours=5))
-"""UTC+5 without summer time since 1991; a fixed offset, so that no time zone database reaches an outcome."""
+from gateway.tashkent import day_of
 
 RECORDED_BY = "gateway"
 
@@ -86,7 +84,7 @@ class Cause(NamedTuple):
     @property
     def on(self) -> date:
         """The day of receipt in Tashkent, by which the law is read."""
-        return self.received_at.astimezone(TASHKENT).date()
+        return day_of(self.received_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Pure; nothing is sent.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta, timezone
+from datetime import date
 
 from chopar.errors import IdentifierError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, pinfl_check_digit
@@ -18,8 +18,8 @@ from gateway.demand import Demand, DocumentDemand, Party, Subject
 from gateway.list_version import ListVersion
 from gateway.resolution import Code
 from gateway.resolver import SECOND_PERSON, resolve
+from gateway.tashkent import day_of
 
-_TASHKENT = timezone(timedelta(hours=5))
 _BUSINESS = "301234567"
 _OF_IDENTIFIERS = frozenset(
     {
@@ -82,7 +82,7 @@ def replay(recorded: Iterable[ExchangeRecorded], lists: ListVersion, fetch_mode:
         if entry.refused is not None and entry.refused not in tuple(Code):
             found.left_out[entry.refused] += 1  # of the envelope: no list has a part in it
             continue
-        on = entry.received_at.astimezone(_TASHKENT).date()
+        on = day_of(entry.received_at)
         found.exchanges += 1
         for change in _changes(message.requester, entry, lists, on, fetch_mode):
             found.documents += 1

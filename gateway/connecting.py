@@ -11,6 +11,7 @@ from typing import Any
 
 from chopar.errors import ConfigurationError
 from gateway.list_version import AGENCIES, DIRECTORY
+from gateway.lists.reading import given_tables
 from gateway.lists.toml_text import document
 
 _HEADING = "Merged by `chopar directory apply`."
@@ -29,28 +30,18 @@ def connect(files: Mapping[str, bytes], text: str) -> dict[str, bytes]:
     Raises:
         ConfigurationError: the file is no TOML, holds something else, or nothing.
     """
-    try:
-        given = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"the directory file is no TOML: {error}") from error
-    if not set(given) <= {"holding", "agency"} or not given.get("holding"):
+    given = given_tables(text, ("holding", "agency"))
+    if not given.get("holding"):
         raise ConfigurationError("a directory file holds [[holding]] tables, and [[agency]] tables of new agencies")
     merged = dict(files)
-    holdings = [{"basis": "inferred", **table} for table in _tables(given, "holding")]
+    holdings = [{"basis": "inferred", **table} for table in given["holding"]]
     if not all(isinstance(table.get("connected"), bool) for table in holdings):
         # In the lists an absent key means no, and here it would be taken for yes.
         raise ConfigurationError("[[holding]]: connected = true, or false, is due in each")
     merged[DIRECTORY] = _merged(files[DIRECTORY], "holding", holdings, ("provider", "evidence_type"))
     if "agency" in given:
-        merged[AGENCIES] = _merged(files[AGENCIES], "agency", _tables(given, "agency"), ("id",))
+        merged[AGENCIES] = _merged(files[AGENCIES], "agency", given["agency"], ("id",))
     return merged
-
-
-def _tables(given: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    tables = given[name]
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigurationError(f"[[{name}]]: tables are due")
-    return tables
 
 
 def _merged(content: bytes, name: str, tables: list[dict[str, Any]], key: tuple[str, ...]) -> bytes:

@@ -4,7 +4,7 @@ A rehearsal resolves for any day and any requester of the list, sends nothing, f
 identifiers are checked and dropped. It has no authentication and therefore answers on loopback only.
 """
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from chopar.identifiers import AgencyId
 from chopar.messages.demand import MAX_PARTIES, ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from chopar.observe import Ready, health_routes
-from gateway.answer import TASHKENT, demand_of
+from gateway.answer import demand_of
 from gateway.law import Activation
 from gateway.law_reader import LawReader
 from gateway.public import public_routes
@@ -106,7 +106,7 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry, lists_
     async def rehearse(given: Rehearsal) -> dict[str, Any]:
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
         standing = law.newest_standing()
-        on = given.on or datetime.fromtimestamp(law.law.read_to_ms / 1000, UTC).astimezone(TASHKENT).date()
+        on = given.on or law.day()
         resolution = resolve(demand_of(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
         return {
             "on": on.isoformat(),

@@ -11,11 +11,12 @@ from typing import Any
 
 from chopar.errors import ConfigurationError, NotFoundError
 from gateway.list_version import DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
+from gateway.lists.reading import given_tables
 from gateway.lists.toml_text import document
 from gateway.lists.vocabulary import TextRead
 
 _HEADING = "Kept by `chopar prohibited`."
-_ARRAYS = {PROHIBITED: "entry", GROUNDS: "ground"}
+_PLACES = {"entry": PROHIBITED, "ground": GROUNDS, "document": DOCUMENTS}
 
 
 def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[str]]:
@@ -28,26 +29,23 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
         ConfigurationError: the text is no TOML, holds something else or nothing, or an id is taken.
         LawUnreadableError: the lists with it cannot be understood.
     """
-    try:
-        given = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"what is to be added is no TOML: {error}") from error
-    places = {"entry": PROHIBITED, "ground": GROUNDS, "document": DOCUMENTS}
-    if not given or not set(given) <= set(places):
-        raise ConfigurationError("[[entry]], [[ground]] and [[document]] tables can be added, and nothing else")
+    given = given_tables(text, tuple(_PLACES))
     changed, names = dict(files), []
-    for array, name in places.items():
-        if not isinstance(given.get(array, []), list):
-            raise ConfigurationError(f"{array}: write it as [[{array}]]")
-        for table in given.get(array, []):
-            whole = tomllib.loads(changed[name].decode())
-            if not isinstance(table, dict) or not isinstance(table.get("id"), str):
+    for array, name in _PLACES.items():
+        if array not in given:
+            continue
+        whole = tomllib.loads(files[name].decode())
+        tables = whole.setdefault(array, [])
+        taken = {table.get("id") for table in tables}
+        for table in given[array]:
+            if not isinstance(table.get("id"), str):
                 raise ConfigurationError(f"[[{array}]]: an id is due")
-            if any(one.get("id") == table["id"] for one in whole.get(array, [])):
+            if table["id"] in taken:
                 raise ConfigurationError(f"{array} {table['id']}: the lists have one of that id")
-            whole[array] = [*whole.get(array, []), table]
-            changed[name] = _written(whole)
+            taken.add(table["id"])
+            tables.append(table)
             names.append(f"{array} {table['id']}")
+        changed[name] = _written(whole)
     ListVersion.from_files(changed)
     return changed, names
 
@@ -70,9 +68,10 @@ def verify(files: Mapping[str, bytes], name: str, *, by: str, text_ref: str, on:
     """
     if not by.strip() or not text_ref.strip():
         raise ConfigurationError("who read it, and the published text that was read, are due")
-    for file in (GROUNDS, PROHIBITED):
+    for array in ("ground", "entry"):
+        file = _PLACES[array]
         whole = tomllib.loads(files[file].decode())
-        for table in whole.get(_ARRAYS[file], []):
+        for table in whole.get(array, []):
             if table.get("id") == name:
                 if not table.get("act"):
                     raise ConfigurationError(f"{name} names no act: say first which act gives it")

@@ -4,6 +4,7 @@ What the records mean is `gateway.law`'s; what is made of an activation is `gate
 """
 
 import asyncio
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import structlog
@@ -15,6 +16,7 @@ from chopar.messages.law import ListActivated, ListMark
 from chopar.topics import LAW_ACTIVATED
 from gateway.law import MARK_KEY, MARKS_PER_LEAD, Activation, Law
 from gateway.standing import Standing
+from gateway.tashkent import day_of
 
 PARTITION = TopicPartition(LAW_ACTIVATED.of(), 0)
 
@@ -137,6 +139,10 @@ class LawReader:
                 self.alarm = "law.activated holds nothing yet" if self._law.newest() is None else "the law is not read"
                 raise LawNotReadError("law.activated was not read as far as this record's time") from None
         self.alarm = None
+
+    def day(self) -> date:
+        """The day, in Tashkent, of the last record read of `law.activated`."""
+        return day_of(datetime.fromtimestamp(self._law.read_to_ms / 1000, UTC))
 
     def standing_at(self, timestamp_ms: int) -> Standing:
         """What holds at a broker time that `known_at` has settled.

@@ -7,7 +7,7 @@ and what the lists do not know is not repeated. Everything may be kept by caches
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,6 @@ from starlette.routing import Route
 from chopar.errors import ChoparError, NotFoundError, UnavailableError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId
 from chopar.texts import Language, Texts
-from gateway.answer import TASHKENT
 from gateway.conditional import FOR_EVER, SHORT, entity_tag, kept
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
@@ -66,7 +65,7 @@ def _page(law: LawReader, texts: Texts) -> Any:
             body = page.render(Asked(None, flaw="not_ready"), None, None, language)
             status = 503 if isinstance(error, UnavailableError) else 500
             return Response(body, status, {**headers, **_NOT_KEPT}, "text/html")
-        asked = _asked(request.query_params, standing.lists, _today(law))
+        asked = _asked(request.query_params, standing.lists, law.day())
         if asked.flaw:
             body = page.render(asked, None, standing.lists, language)
             return Response(body, 400, {**headers, **_NOT_KEPT}, "text/html")
@@ -101,7 +100,7 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
         standing = law.newest_standing()
         language, is_said = _language(request)
         words = Words(texts, language)
-        asked = _asked(request.query_params, standing.lists, _today(law))
+        asked = _asked(request.query_params, standing.lists, law.day())
         if asked.flaw or asked.question is None:
             said = words.page(asked.flaw or "choose_all")
             return JSONResponse({"code": "invalid", "message": said}, 400, _NOT_KEPT)
@@ -159,11 +158,6 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
 
 _OPEN = {"Access-Control-Allow-Origin": "*"}
 """Open data: a page of anybody's may read it."""
-
-
-def _today(law: LawReader) -> date:
-    """The day, in Tashkent, of the last record read of `law.activated`."""
-    return datetime.fromtimestamp(law.law.read_to_ms / 1000, UTC).astimezone(TASHKENT).date()
 
 
 def _standing_parts(standing: Standing) -> tuple[str, ...]:

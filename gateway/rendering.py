@@ -34,7 +34,6 @@ from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, Outcome, Subject
 from gateway.answer import (
     AFTER,
     BEFORE,
-    TASHKENT,
     Cause,
     Reply,
     answer,
@@ -47,6 +46,7 @@ from gateway.answer import (
 from gateway.reading import LAYOUT, Reading, Shape, layout_of, read
 from gateway.resolver import check_parameter
 from gateway.standing import Standing
+from gateway.tashkent import TASHKENT
 
 MOST_SHAPES = 1024
 """Some hundreds are asked by a country's agencies in a day."""

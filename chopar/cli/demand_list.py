@@ -11,15 +11,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from chopar.avro import SchemaFiles
-from chopar.bus.port import Bus, TopicPartition
-from chopar.cli.demand_trace import read_to
+from chopar.bus.port import Bus
+from chopar.cli.exchange_records import records, span
 from chopar.cli.output import Table, instant
 from chopar.cli.session import Session
-from chopar.errors import RecordError, UnavailableError
 from chopar.messages.demand import Outcome
 from chopar.messages.exchange import ExchangeRecorded, ResolutionEntry
 from chopar.schema_registry import Decoder, SchemaRegistry
-from chopar.topics import EXCHANGE_RECORDED
 
 State = Literal["open", "late", "ended"]
 
@@ -89,29 +87,14 @@ async def recent(
     Raises:
         UnavailableError: Kafka or the schema registry does not answer, or the topic is not there.
     """
-    name = EXCHANGE_RECORDED.of()
-    admin = bus.admin()
-    await admin.start()
-    try:
-        count = (await admin.partitions()).get(name)
-        if count is None:
-            raise UnavailableError(f"the topic {name} is missing: `python -m gateway --apply-topics` makes it")
-        partitions = [TopicPartition(name, number) for number in range(count)]
-        first, ends = await admin.offsets_at(partitions, 0), await admin.end_offsets(partitions)
-    finally:
-        await admin.stop()
+    first, ends = await span(bus)
     decoder = Decoder(SchemaFiles.shipped(), registry)
     window = max(_FIRST_WINDOW, limit * _WIDER)
     while True:
-        start = {partition: max(first[partition], ends[partition] - window) for partition in partitions}
-        recorded: list[ExchangeRecorded] = []
-        for record in await read_to(bus, start, {p: end for p, end in ends.items() if start[p] < end}):
-            try:
-                recorded.append(await decoder.message(record.value or b"", ExchangeRecorded))
-            except RecordError:
-                continue  # what cannot be read here is the readers' dead letter, not this list's
+        start = {partition: max(first[partition], end - window) for partition, end in ends.items()}
+        recorded = await records(bus, decoder, start, ends)
         demands = [demand for demand in project(recorded, now) if requester in (None, demand.requester)]
-        if len(demands) >= limit or all(start[partition] == first[partition] for partition in partitions):
+        if len(demands) >= limit or start == first:
             return demands[:limit]
         window *= _WIDER
 

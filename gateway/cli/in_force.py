@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.messages.demand import FetchMode
+from gateway.tashkent import day_of
 
 if TYPE_CHECKING:
     from chopar.bus.port import Bus
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def today() -> datetime.date:
-    """The day in Tashkent: UTC+5 without summer time since 1991."""
-    return datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=5))).date()
+    """The day in Tashkent."""
+    return day_of(datetime.datetime.now(datetime.UTC))
 
 
 _LARGEST_BYTES = 64 * 1024 * 1024

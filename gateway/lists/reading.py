@@ -5,13 +5,13 @@ What the keys mean is left to the modules that hold the entries.
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from chopar.errors import LawUnreadableError
+from chopar.errors import ConfigurationError, LawUnreadableError
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -107,6 +107,29 @@ class Table:
         """
         if self._values:
             raise self.fault(f"unknown keys: {', '.join(sorted(self._values))}")
+
+
+def given_tables(text: str, arrays: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a file that somebody has written to be put into lists, by array.
+
+    Args:
+        text: of the file.
+        arrays: names of the arrays of tables that it may hold.
+
+    Raises:
+        ConfigurationError: it is no TOML, holds something else, or nothing.
+    """
+    try:
+        given = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"the file is no TOML: {error}") from error
+    due = ", ".join(f"[[{array}]]" for array in arrays)
+    if not given or not set(given) <= set(arrays):
+        raise ConfigurationError(f"the file holds something else, or nothing; due are tables: {due}")
+    for array, tables in given.items():
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise ConfigurationError(f"{array}: write it as [[{array}]]")
+    return given
 
 
 @dataclass(frozen=True, slots=True)
