@@ -6,14 +6,16 @@ identifier reaches a log or an error: SQLAlchemy hides parameters, aiosqlite is 
 driver's own words, which may quote a row, are not repeated. Tables and statements are left to the service.
 """
 
+import argparse
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+import structlog
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
@@ -34,6 +36,8 @@ def seeding_table(metadata: MetaData) -> Table:
         Column("added", Integer, nullable=False),
     )
 
+
+_log = structlog.get_logger()
 
 _SEEDING = seeding_table(MetaData())
 
@@ -176,6 +180,32 @@ class RegisterStore:
     async def close(self) -> None:
         """Close all connections."""
         await self._database.close()
+
+
+async def tend(
+    store: RegisterStore, arguments: argparse.Namespace, *, migrate: bool, fill: Callable[[], Awaitable[int]]
+) -> bool:
+    """Do with a register what the options of `chopar.process.register_parser` ask, or else bring it up to date.
+
+    Args:
+        store: of the register.
+        arguments: the options.
+        migrate: whether an older register may be migrated without being asked to.
+        fill: adds the synthetic entries; gives how many.
+
+    Returns:
+        Whether the process is to go on and serve.
+
+    Raises:
+        ConfigurationError, RegisterUnavailableError, RegisterRevisionError: as of the store.
+    """
+    if arguments.backup:
+        await store.backup(arguments.backup)
+        return False
+    await store.create_schema(migrate=migrate or arguments.migrate)
+    if arguments.seed:
+        _log.info("register.seeded", added=await fill())
+    return not (arguments.seed or arguments.migrate)
 
 
 def _is_there(address: URL) -> bool:

@@ -4,11 +4,10 @@ import argparse
 import asyncio
 import sys
 
-import structlog
-
 from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
 from chopar.population import Recipe
 from chopar.process import register_parser, run
+from chopar.register import tend
 from services.registry_office.handlers import provider
 from services.registry_office.seed import fill
 from services.registry_office.settings import RegistryOfficeSettings
@@ -20,17 +19,13 @@ async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, 
     store = SqlCivilStore(settings.store.url)
     register = CoalescingCivilRegister(store)
     try:
-        if arguments.backup:
-            await store.backup(arguments.backup)
-            return
-        await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
-        if arguments.seed:
-            added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
-            structlog.get_logger().info("register.seeded", added=added)
-        if arguments.contradictions:
+        recipe = Recipe(settings.seed, settings.people, settings.firms)
+        migrate = settings.store.migrate
+        goes_on = await tend(store, arguments, migrate=migrate, fill=lambda: fill(store, recipe))
+        if arguments.contradictions and not arguments.backup:
             for numbers in await store.contradictions():
                 sys.stdout.write(f"{' '.join(numbers)}\n")
-        if arguments.seed or arguments.migrate or arguments.contradictions:
+        if not goes_on or arguments.contradictions:
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from chopar.access import SCHEMA_WRITER
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, TopicPartition
 from chopar.errors import ChoparError, FencedError, TooLargeError, UnavailableError
 from chopar.topics import SCHEMAS
 from services.schema_registry.model import NOOP_KEY, Append, Changed, Refused, RequestRefusedError, Schemas
 
 PARTITION = TopicPartition(SCHEMAS.name, 0)
-WRITER = "schema-registry"
+WRITER = SCHEMA_WRITER
 """The transactional id: one for all instances, as there is one writer."""
 
 _FETCH_RECORDS = 500

@@ -4,11 +4,10 @@ import argparse
 import asyncio
 import sys
 
-import structlog
-
 from chopar.messages.evidence import TaxDebt
 from chopar.population import Recipe
 from chopar.process import register_parser, run
+from chopar.register import tend
 from services.tax.handlers import provider
 from services.tax.seed import fill
 from services.tax.settings import TaxSettings
@@ -19,14 +18,10 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
     """Wire the service and run it until `stop` is set."""
     store = SqlTaxStore(settings.store.url)
     try:
-        if arguments.backup:
-            await store.backup(arguments.backup)
-            return
-        await store.create_schema(migrate=settings.store.migrate or arguments.migrate)
-        if arguments.seed:
-            added = await fill(store, Recipe(settings.seed, settings.people, settings.firms))
-            structlog.get_logger().info("register.seeded", added=added)
-        if arguments.seed or arguments.migrate:
+        recipe = Recipe(settings.seed, settings.people, settings.firms)
+        migrate = settings.store.migrate
+        goes_on = await tend(store, arguments, migrate=migrate, fill=lambda: fill(store, recipe))
+        if not goes_on:
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 
