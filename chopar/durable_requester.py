@@ -124,6 +124,7 @@ class DurableRequester(DemandSender):
             settings=settings,
             metrics=ConsumeMetrics(kept),
             replays=Replays(bus, self.group, self._files, registry),
+            clock=lambda: round(self._clock().timestamp() * 1000),
         )
         self._sending: set[str] = set()
         self._producer_failed = False
