@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import prometheus_client
@@ -21,6 +21,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar import requester_store as store
+from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.consume import Outputs
 from chopar.bus.inbox import Batch, Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
@@ -133,6 +134,8 @@ class _Turn:
     changed: dict[str, KeptDemand] = field(default_factory=dict)
     requests: dict[bytes, KeptRequest] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
+    apart: list[tuple[Record, Delivered, timedelta]] = field(default_factory=list)
+    """Answers by a wrong clock, and by how much."""
     blocked: set[tuple[int, bytes | None]] = field(default_factory=set)
     """Partition and key of records that failed: what follows one waits for it."""
 
@@ -171,6 +174,12 @@ class AnswersHandler:
         self._decoded: dict[bytes, Demand | DemandResolved] = {}
         self._counter = prometheus_client.Counter(
             "chopar_answers", "Resolutions and answers by what became of them", ["outcome"], registry=metrics
+        )
+        self._apart = prometheus_client.Counter(
+            "chopar_answers_clock_apart",
+            "Answers whose own times lie more than two minutes from when they can have been made",
+            ["provider"],
+            registry=metrics,
         )
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
@@ -276,6 +285,9 @@ class AnswersHandler:
             await store.save_requests(batch, turn.requests)
         for outcome, number in turn.counted.items():
             self._counter.labels(outcome).inc(number)
+        for record, event, apart in turn.apart:
+            self._apart.labels(event.document.provider or "").inc()
+            say_apart(record, event, apart)
 
     async def _read(self, records: Sequence[Record], outcomes: _Outcomes) -> list[_Read]:
         """Decode records. Behind one that cannot be read yet nothing of its partition is taken."""
@@ -408,8 +420,16 @@ class AnswersHandler:
                 self._take_back(one, provided.request_id, before)
                 raise
             turn.counted[_outcome(event)] += 1
+            self._watch_clock(turn, one, read, event)
             awaited = one.completion.awaited[provided.request_id]
             self._note(turn, one, provided.request_id, awaited, _promised(event.unavailable))
+
+    def _watch_clock(self, turn: _Turn, one: _Open, read: _Read, event: Delivered) -> None:
+        """Note it if the provider's clock is wrong; the answer counts all the same."""
+        resolution = one.completion.resolved
+        apart = resolution and clock_apart(read.record, event.evidence, event.unavailable, resolution)
+        if apart:
+            turn.apart.append((read.record, event, apart))
 
     async def _act(self, turn: _Turn, one: _Open, delivered: Delivered) -> None:
         """Run the application's callbacks for a final answer, unless they have run."""

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
 from chopar.completion import Completion, Delivered, Rejected, Repeated, Undelivered
 from chopar.errors import ChoparError, RecordError, SchemaNotYetKnownError, SchemaRegistryUnavailableError
@@ -197,6 +198,10 @@ class Exchange:
         if isinstance(event, Rejected):
             provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
             _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
+        elif event is not None and self._completion.resolved is not None:
+            apart = clock_apart(record, evidence, unavailable, self._completion.resolved)
+            if apart is not None:
+                say_apart(record, event, apart)
         return event
 
     def _expire(self) -> None:

@@ -131,12 +131,13 @@ class DurableRig:
         await requester.submit_all([demand])
         return demand
 
-    async def put(self, topic: str, demand_id: UUID, value: Message | bytes) -> Record:
+    async def put(self, topic: str, demand_id: UUID, value: Message | bytes, ce_time: str | None = None) -> Record:
         """Others write a record; where it lies."""
         key = str(demand_id).encode()
         raw = value if isinstance(value, bytes) else self.encoder.encode(value)
         place = partition_of(key, PARTITIONS)
-        await self.others.send([Outgoing(topic, place, key, raw)])
+        headers = () if ce_time is None else (("ce_time", ce_time.encode()),)
+        await self.others.send([Outgoing(topic, place, key, raw, headers)])
         return self.bus.records(topic, place)[-1]
 
     async def resolve(self, demand: Demand, *, due: datetime | None = None, **changes: Any) -> Record:
@@ -174,9 +175,18 @@ class DurableRig:
         )
         return await self.put(RESOLVED, demand.demand_id, message)
 
-    async def provide(self, demand: Demand, paper: str = "paper-a", *, has_debt: bool = True, **changes: Any) -> bytes:
+    async def provide(
+        self,
+        demand: Demand,
+        paper: str = "paper-a",
+        *,
+        has_debt: bool = True,
+        as_of: datetime = NOW,
+        ce_time: str | None = None,
+        **changes: Any,
+    ) -> bytes:
         """A provider answers; gives the digest by which a correction names this answer."""
-        evidence = TaxDebt(has_debt=has_debt, fields_given=("has_debt",), source_register="register", as_of=NOW)
+        evidence = TaxDebt(has_debt=has_debt, fields_given=("has_debt",), source_register="register", as_of=as_of)
         message = EvidenceProvided.from_avro(
             {
                 "request_id": request_id(demand, paper),
@@ -190,7 +200,7 @@ class DurableRig:
                 **changes,
             }
         )
-        await self.put(PROVIDED, demand.demand_id, message)
+        await self.put(PROVIDED, demand.demand_id, message, ce_time)
         return hashlib.sha256(message.nonce + message.body).digest()
 
     async def defer(self, demand: Demand, promised_at: datetime) -> None:

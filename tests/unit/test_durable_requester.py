@@ -76,6 +76,50 @@ async def test_bad_input_19_an_answer_from_the_wrong_agency_is_dropped_and_a_sec
     assert rig.letters() == []
 
 
+@pytest.mark.parametrize(
+    ("clock", "seconds"),
+    [(-3, -180), (-2, None), (0, None), (2, None), (3, 180)],
+    ids=["behind", "within the margin behind", "right", "within the margin ahead", "ahead"],
+)
+async def test_bad_input_18_a_providers_wrong_clock_is_said_and_what_is_in_time_is_the_brokers_to_say(
+    rig: DurableRig, clock: int, seconds: int | None
+) -> None:
+    said_at = NOW + timedelta(minutes=clock)
+    async with rig.running() as requester:
+        demand = await rig.ask(requester, life=timedelta(minutes=1))
+        await rig.resolve(demand)
+        with capture_logs() as logs:
+            await rig.provide(demand, ce_time=said_at.isoformat(), as_of=max(NOW, said_at))
+            await rig.until_done("case resolved", "case received paper-a True", "case completed")
+            await rig.read()
+    said = [(log["provider"], log["seconds"]) for log in logs if log["event"] == "answer.clock_apart"]
+    assert said == ([] if seconds is None else [("tax-committee", seconds)])
+    counted = rig.metrics.get_sample_value("chopar_answers_clock_apart_total", {"provider": "tax-committee"})
+    assert counted == (None if seconds is None else 1.0)
+
+
+async def test_bad_input_18_an_answer_that_is_late_by_the_broker_is_late_whatever_its_own_time(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester, life=timedelta(minutes=10))
+        await rig.resolve(demand)
+        await rig.read()
+        rig.now = demand.expires_at  # by the provider's own clock it is in time
+        await rig.provide(demand, ce_time=NOW.isoformat())
+        await rig.until_done("case resolved", "case late paper-a True")
+
+
+async def test_an_old_as_of_or_a_time_that_is_none_says_nothing_of_a_clock(rig: DurableRig) -> None:
+    """A register may be of yesterday, and an answer of another library may carry no time that can be read."""
+    async with rig.running() as requester:
+        demand = await rig.ask(requester, "paper-a", "paper-b")
+        await rig.resolve(demand)
+        with capture_logs() as logs:
+            await rig.provide(demand, as_of=NOW - timedelta(days=1), ce_time="yesterday")
+            await rig.provide(demand, "paper-b", as_of=NOW - timedelta(days=1))
+            await rig.read()
+    assert [log for log in logs if log["event"] == "answer.clock_apart"] == []
+
+
 async def test_bad_input_20_an_answer_to_no_demand_is_a_dead_letter_and_what_comes_after_it_goes_on(
     rig: DurableRig,
 ) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.memory import MemoryBus
@@ -371,6 +372,17 @@ async def test_bad_input_21_an_answer_after_the_deadline_is_shown_late_and_not_l
     await rig.provide(exchange, "paper-b")
     rig.now = exchange.demand.expires_at + MARGIN
     assert await follow(exchange) == ["resolved", "delivered paper-a", "late paper-b", "undelivered paper-b"]
+
+
+async def test_bad_input_18_a_provider_whose_clock_runs_ahead_is_heard_and_named(rig: Rig) -> None:
+    exchange = await rig.ask("paper-a")
+    await rig.resolve(exchange)
+    ahead = debt(has_debt=True).model_copy(update={"as_of": NOW + timedelta(minutes=5)})
+    with capture_logs() as logs:
+        await rig.provide(exchange, body=rig.encoder.encode(ahead))
+        assert await follow(exchange) == ["resolved", "delivered paper-a"]
+    said = [(log["provider"], log["seconds"]) for log in logs if log["event"] == "answer.clock_apart"]
+    assert said == [("tax-committee", 300)]
 
 
 async def test_an_exchange_that_was_closed_ends(rig: Rig) -> None:
