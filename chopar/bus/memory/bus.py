@@ -1,31 +1,15 @@
 """The in-memory bus itself: makes clients, and lets tests hold back, delete, expel and look."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from chopar.bus.memory.clients import MemoryAdmin, MemoryConsumer, MemoryProducer, MemoryReader
-from chopar.bus.memory.faults import Faults
-from chopar.bus.memory.group import Group
-from chopar.bus.memory.log import Log, Partition, Signal
+from chopar.bus.memory.state import MemoryState
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
-from chopar.errors import BrokerUnavailableError
 
 
-class MemoryBus:
-    """A bus in this process.
-
-    Args:
-        clock: Unix milliseconds; gives records their broker time.
-        send_timeout_seconds: the deadline of a send whose record is held back.
-    """
-
-    def __init__(self, clock: Callable[[], int], *, send_timeout_seconds: float = 30.0) -> None:
-        self.changed = Signal()
-        self.log = Log(clock, self.changed)
-        self.faults = Faults()
-        self.send_timeout_seconds = send_timeout_seconds
-        self.epochs: dict[str, int] = {}
-        self._groups: dict[str, Group] = {}
+class MemoryBus(MemoryState):
+    """A bus in this process; made with what `MemoryState` is made with."""
 
     def producer(self, name: str) -> MemoryProducer:
         """A producer."""
@@ -68,7 +52,7 @@ class MemoryBus:
 
     async def expel(self, consumer: MemoryConsumer) -> None:
         """Let a member's session expire: the others get its partitions, and it learns of it at its next fetch."""
-        for group in list(self._groups.values()):  # while this waits, others may join groups that are new
+        for group in list(self.groups.values()):  # while this waits, others may join groups that are new
             if consumer in group.members:
                 group.members.remove(consumer)
                 await asyncio.shield(group.rebalance(self.partition_counts()))
@@ -88,32 +72,3 @@ class MemoryBus:
                 self.log.partitions[place].start, self.log.partitions[place].shown
             )
         ]
-
-    def group(self, name: str) -> Group:
-        """A group, made when it is first named."""
-        return self._groups.setdefault(name, Group())
-
-    def partition(self, place: TopicPartition) -> Partition:
-        """A partition, as a client sees it.
-
-        Raises:
-            BrokerUnavailableError: there is none.
-        """
-        found = self.log.partitions.get(place)
-        if found is None:
-            raise BrokerUnavailableError(f"topic {place.topic} has no partition {place.partition}")
-        return found
-
-    def partition_counts(self) -> dict[str, int]:
-        """All topics and how many partitions each has."""
-        return {name: layout.partitions for name, layout in self.log.layouts.items()}
-
-    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last readable record, or what a stale leader says."""
-        self.require_up()
-        return {place: self.faults.stale_ends.get(place, self.partition(place).shown) for place in partitions}
-
-    def require_up(self) -> None:
-        """Raise BrokerUnavailableError if the bus was told to be down."""
-        if self.faults.down:
-            raise BrokerUnavailableError("no broker answers (the in-memory bus was told so)")

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from chopar.bus.memory.faults import SendFault
+from chopar.bus.memory.state import MemoryState
 from chopar.bus.port import Assigned, Outgoing, Record, Revoked, Sent, TopicPartition
 from chopar.errors import (
     BrokerUnavailableError,
@@ -19,9 +19,6 @@ from chopar.errors import (
 )
 from chopar.topics import TopicLayout
 
-if TYPE_CHECKING:
-    from chopar.bus.memory.bus import MemoryBus
-
 _NO_TIME = 1e-6
 """Seconds that are left to wait and too few for a sum of floats to change: nobody could ever wait for their end."""
 _DOWN = "no broker answers (the in-memory bus was told so)"
@@ -30,17 +27,19 @@ _DOWN = "no broker answers (the in-memory bus was told so)"
 class MemoryProducer:
     """A producer; with a transactional id it is fenced by the next one of the same id."""
 
-    def __init__(self, bus: "MemoryBus", transactional_id: str | None = None) -> None:
-        self._bus = bus
+    def __init__(self, state: MemoryState, transactional_id: str | None = None) -> None:
+        self._state = state
         self._transactional_id = transactional_id
         self._epoch = 0
         self._spoiled = False
 
     async def start(self) -> None:
         """Connect; fence older incarnations."""
-        self._bus.require_up()
+        self._state.require_up()
         if self._transactional_id is not None:
-            self._epoch = self._bus.epochs[self._transactional_id] = self._bus.epochs.get(self._transactional_id, 0) + 1
+            self._epoch = self._state.epochs[self._transactional_id] = (
+                self._state.epochs.get(self._transactional_id, 0) + 1
+            )
 
     async def stop(self) -> None:
         """Nothing is buffered."""
@@ -52,7 +51,7 @@ class MemoryProducer:
             if refused is not None:
                 return refused
         results: list[Sent | ChoparError] = [self._append(record) for record in records]
-        deadline = asyncio.get_running_loop().time() + self._bus.send_timeout_seconds
+        deadline = asyncio.get_running_loop().time() + self._state.send_timeout_seconds
         for index, (record, result) in enumerate(zip(records, results, strict=True)):
             if isinstance(result, Sent):
                 results[index] = await self._shown(record, result, deadline)
@@ -61,47 +60,47 @@ class MemoryProducer:
 
     def _refusal(self, records: Sequence[Outgoing]) -> list[Sent | ChoparError] | None:
         """What a transaction answers if it cannot be carried through as a whole."""
-        if self._bus.epochs[self._transactional_id or ""] != self._epoch:
+        if self._state.epochs[self._transactional_id or ""] != self._epoch:
             raise FencedError("a newer incarnation of this writer has started")
-        faults = [self._bus.faults.send(record) for record in records]
-        if self._spoiled or self._bus.faults.down or any(faults):
+        faults = [self._state.faults.send(record) for record in records]
+        if self._spoiled or self._state.faults.down or any(faults):
             self._spoiled = True
             return [DeliveryError("the transaction was not carried through") for _ in records]
-        sizes = [self._bus.log.check_size(record) for record in records]
+        sizes = [self._state.log.check_size(record) for record in records]
         if any(sizes):
             return [size or DeliveryError("another record of the transaction is too large") for size in sizes]
         return None
 
     def _append(self, record: Outgoing) -> Sent | ChoparError:
-        if self._bus.faults.down:
+        if self._state.faults.down:
             return DeliveryError(_DOWN)
-        too_large = self._bus.log.check_size(record)
+        too_large = self._state.log.check_size(record)
         if too_large is not None:
             return too_large
-        fault = None if self._transactional_id is not None else self._bus.faults.send(record)
+        fault = None if self._transactional_id is not None else self._state.faults.send(record)
         if fault is SendFault.NOT_WRITTEN:
             return DeliveryError("not acknowledged")
         try:
-            sent = self._bus.log.append(record)
+            sent = self._state.log.append(record)
         except NotFoundError as error:
             return NoSuchTopicError(str(error))
         return DeliveryError("not acknowledged") if fault is SendFault.WRITTEN else sent
 
     async def _shown(self, record: Outgoing, sent: Sent, deadline: float) -> Sent | ChoparError:
-        partition = self._bus.log.partition(TopicPartition(record.topic, record.partition))
+        partition = self._state.log.partition(TopicPartition(record.topic, record.partition))
         while partition.shown <= sent.offset:
             left = deadline - asyncio.get_running_loop().time()
             if left <= _NO_TIME:
                 return DeliveryError("not acknowledged in time")
-            await self._bus.changed.wait(left)
+            await self._state.changed.wait(left)
         return sent
 
 
 class MemoryFetcher:
     """What consumer and reader share: positions over the log."""
 
-    def __init__(self, bus: "MemoryBus") -> None:
-        self._bus = bus
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._stopped = False
@@ -128,23 +127,23 @@ class MemoryFetcher:
         deadline = loop.time() + timeout_seconds
         await asyncio.sleep(0)  # as any fetch, it lets others run
         while not self._stopped:
-            if self._bus.faults.down:
+            if self._state.faults.down:
                 raise BrokerUnavailableError(_DOWN)
             batch = await self._ready_batch(max_records)
             left = deadline - loop.time()
             if batch or left <= _NO_TIME:
                 return batch
-            await self._bus.changed.wait(left)
+            await self._state.changed.wait(left)
         return {}
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last readable record, or what a stale leader says."""
-        return self._bus.end_offsets(partitions)
+        return self._state.end_offsets(partitions)
 
     async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each log starts."""
-        self._bus.require_up()
-        return {place: self._bus.log.partition(place).start for place in partitions}
+        self._state.require_up()
+        return {place: self._state.log.partition(place).start for place in partitions}
 
     async def _ready_batch(self, max_records: int) -> dict[TopicPartition, list[Record]]:
         return self._take(max_records)
@@ -158,7 +157,7 @@ class MemoryFetcher:
         for place in places[turn:] + places[:turn]:
             if max_records <= 0:
                 break
-            partition, position = self._bus.log.partition(place), self._positions[place]
+            partition, position = self._state.log.partition(place), self._positions[place]
             if not partition.start <= position <= partition.stamped:
                 if batch:
                     break  # first give out what was taken; the next fetch says it
@@ -182,31 +181,31 @@ class MemoryFetcher:
 class MemoryReader(MemoryFetcher):
     """A reader of named partitions."""
 
-    def __init__(self, bus: "MemoryBus", start: Mapping[TopicPartition, int | None]) -> None:
-        super().__init__(bus)
+    def __init__(self, state: MemoryState, start: Mapping[TopicPartition, int | None]) -> None:
+        super().__init__(state)
         self._start = dict(start)
 
     async def start(self) -> None:
         """Take the positions up."""
-        self._bus.require_up()
+        self._state.require_up()
         for place, offset in self._start.items():
-            self._positions[place] = self._bus.partition(place).start if offset is None else offset
+            self._positions[place] = self._state.partition(place).start if offset is None else offset
 
     async def stop(self) -> None:
         """Let a fetch under way return."""
         self._stopped = True
-        self._bus.changed.notify()
+        self._state.changed.notify()
 
 
 class MemoryConsumer(MemoryFetcher):
     """A member of a group."""
 
     def __init__(
-        self, bus: "MemoryBus", group: str, topics: Sequence[str], assigned: Assigned, revoked: Revoked
+        self, state: MemoryState, group: str, topics: Sequence[str], assigned: Assigned, revoked: Revoked
     ) -> None:
-        super().__init__(bus)
+        super().__init__(state)
         self.topics = tuple(topics)
-        self._group = bus.group(group)
+        self._group = state.group(group)
         self._name = group
         self._assigned = assigned
         self._revoked = revoked
@@ -215,9 +214,9 @@ class MemoryConsumer(MemoryFetcher):
 
     async def start(self) -> None:
         """Join the group and wait for the assignment."""
-        self._bus.require_up()
+        self._state.require_up()
         for topic in self.topics:
-            if topic not in self._bus.log.layouts:
+            if topic not in self._state.log.layouts:
                 raise BrokerUnavailableError(f"topic {topic} does not exist; make the topics first")
         await self._join()
 
@@ -228,16 +227,16 @@ class MemoryConsumer(MemoryFetcher):
         self._positions.clear()
         if self in self._group.members:
             self._group.members.remove(self)
-            self._group.rebalance(self._bus.partition_counts())
-        self._bus.changed.notify()
+            self._group.rebalance(self._state.partition_counts())
+        self._state.changed.notify()
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
-        self._bus.require_up()
+        self._state.require_up()
         if self not in self._group.members:
             raise BrokerUnavailableError("the group has gone on without this member")
         held = {place: offset for place, offset in offsets.items() if place in self._positions}
-        if self._bus.faults.commit(self._name, held):
+        if self._state.faults.commit(self._name, held):
             raise BrokerUnavailableError("the commit failed")
         self._group.committed.update(held)
         await asyncio.sleep(0)
@@ -249,7 +248,7 @@ class MemoryConsumer(MemoryFetcher):
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
         """Give them out again."""
         self._paused.difference_update(partitions)
-        self._bus.changed.notify()
+        self._state.changed.notify()
 
     @property
     def settled(self) -> bool:
@@ -271,12 +270,12 @@ class MemoryConsumer(MemoryFetcher):
         if self._stopped:
             return
         self._positions = {
-            place: self._bus.log.partition(place).start if offset is None else offset
+            place: self._state.log.partition(place).start if offset is None else offset
             for place, offset in partitions.items()
         }
         if self._positions:
             self._assigning = asyncio.create_task(self._call_assigned(dict(self._positions)))
-        self._bus.changed.notify()
+        self._state.changed.notify()
 
     async def _ready_batch(self, max_records: int) -> dict[TopicPartition, list[Record]]:
         if self not in self._group.members:
@@ -288,12 +287,12 @@ class MemoryConsumer(MemoryFetcher):
 
     async def _join(self) -> None:
         self._group.members.append(self)
-        await asyncio.shield(self._group.rebalance(self._bus.partition_counts()))
+        await asyncio.shield(self._group.rebalance(self._state.partition_counts()))
 
     async def _call_assigned(self, start: Mapping[TopicPartition, int]) -> None:
         await self._assigned(start)
         self._assigning = None
-        self._bus.changed.notify()
+        self._state.changed.notify()
 
     async def _cancel_assigning(self) -> None:
         if self._assigning is not None:
@@ -306,24 +305,24 @@ class MemoryConsumer(MemoryFetcher):
 class MemoryAdmin:
     """Makes and describes topics."""
 
-    def __init__(self, bus: "MemoryBus") -> None:
-        self._bus = bus
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
 
     async def start(self) -> None:
         """Connect."""
-        self._bus.require_up()
+        self._state.require_up()
 
     async def stop(self) -> None:
         """Nothing is kept."""
 
     async def create(self, layouts: Sequence[TopicLayout]) -> list[str]:
         """Make the topics that are missing."""
-        self._bus.require_up()
+        self._state.require_up()
         made: list[str] = []
         for layout in layouts:
-            there = self._bus.log.layouts.get(layout.name)
+            there = self._state.log.layouts.get(layout.name)
             if there is None:
-                self._bus.log.add(layout)
+                self._state.log.add(layout)
                 made.append(layout.name)
             else:
                 _require_equal(layout, there)
@@ -331,28 +330,28 @@ class MemoryAdmin:
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete topics with all that is in them. Those that do not exist are left out."""
-        self._bus.require_up()
+        self._state.require_up()
         for name in names:
-            self._bus.log.remove(name)
+            self._state.log.remove(name)
 
     async def partitions(self) -> dict[str, int]:
         """All topics and how many partitions each has."""
-        self._bus.require_up()
-        return self._bus.partition_counts()
+        self._state.require_up()
+        return self._state.partition_counts()
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group."""
-        self._bus.require_up()
-        return dict(self._bus.group(group).committed)
+        self._state.require_up()
+        return dict(self._state.group(group).committed)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last readable record of each."""
-        return self._bus.end_offsets(partitions)
+        return self._state.end_offsets(partitions)
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> dict[TopicPartition, int]:
         """The first offset of each stamped at or after a time."""
-        self._bus.require_up()
-        return {place: self._bus.log.partition(place).first_at(timestamp_ms) for place in partitions}
+        self._state.require_up()
+        return {place: self._state.log.partition(place).first_at(timestamp_ms) for place in partitions}
 
 
 def _require_equal(wanted: TopicLayout, there: TopicLayout) -> None:
