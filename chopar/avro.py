@@ -65,12 +65,23 @@ class SchemaFiles:
         """
         texts: dict[str, str] = {}
         for path in sorted(folder.rglob("*.avsc")):
-            text = path.read_text(encoding="utf-8")
             try:
+                text = path.read_text(encoding="utf-8")
                 schema = json.loads(text)
-                texts[f"{schema['namespace']}.{schema['name']}"] = text
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigurationError(f"{path.name}: not an Avro record schema") from error
+                record, fields = f"{schema['namespace']}.{schema['name']}", schema["fields"]
+                if not all(isinstance(field["name"], str) and field["type"] for field in fields):
+                    raise TypeError
+            except json.JSONDecodeError as error:
+                raise ConfigurationError(
+                    f"{path}: no JSON, at line {error.lineno} column {error.colno}: {error.msg}"
+                ) from None
+            except (OSError, ValueError) as error:
+                raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from error
+            except (KeyError, TypeError):
+                raise ConfigurationError(
+                    f"{path}: not an Avro record schema; namespace, name and fields are due, each with name and type"
+                ) from None
+            texts[record] = text
         if not texts:
             raise ConfigurationError(f"no .avsc files below {folder}")
         return cls(texts)
@@ -95,13 +106,18 @@ class SchemaFiles:
         """The parsed schema of a record.
 
         Raises:
-            ConfigurationError: there is no such schema among these.
+            ConfigurationError: there is no such schema among these, or it is no valid one.
         """
         schema = self._parsed.get(record)
         if schema is None:
             if record not in self.texts:
                 raise ConfigurationError(f"no schema {record} among those that this process was built with")
-            schema = self._parsed[record] = parse_schema(self.texts[record])
+            try:
+                schema = self._parsed[record] = parse_schema(self.texts[record])
+            except UndecodableError as error:
+                raise ConfigurationError(
+                    f"the .avsc of {record} is no Avro that can be read: {error.__cause__ or error}"
+                ) from None
         return schema
 
 

@@ -6,10 +6,13 @@ health are Starlette routes on one small listener. What is measured is decided w
 """
 
 import asyncio
+import errno
 import logging
+import os
 import re
+import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias
@@ -23,13 +26,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from chopar.errors import StopError
+from chopar.errors import ConfigurationError, StopError
 from chopar.log_lines import JsonLines, Lines, TimeAndLevel
 
 # A UUID comes first and stays as it is: one in a hundred has nine digits in a row, and logs are found by them.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<!\d)(?:\d{14}|\d{9})(?!\d)")
 _MAY_BE_IDENTIFIER = re.compile(rb"[0-9]{9}")  # quick to say of a whole line
 _SHORTEST = 9  # of a text that can hold one
+# `localhost` stands for IPv6 too, where a machine may have none.
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _BODIES = frozenset({"body", "value", "evidence", "subject", "parameters", "pinfl", "stir", "name"})
 
 Ready: TypeAlias = Callable[[], Mapping[str, str]]
@@ -152,13 +157,20 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
     Signals stay with the caller.
 
     Raises:
+        ConfigurationError: nothing can listen there; then nothing was awaited.
         StopError: what was awaited was cancelled, and not by us.
     """
-    host, _, port = address.rpartition(":")
+    try:
+        listeners = _listeners(address)
+    except OSError as error:
+        if isinstance(until, Coroutine):
+            until.close()
+        raise ConfigurationError(
+            f"{address}: this process cannot listen there ({error.strerror}): end what does, or set another "
+            f"address in the variable that ends in HTTP__ADDRESS"
+        ) from None
     config = uvicorn.Config(
         app,
-        host=host.strip("[]"),
-        port=int(port),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=3,
@@ -166,7 +178,7 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
     )
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # type: ignore[method-assign]
-    running = asyncio.ensure_future(server.serve())
+    running = asyncio.ensure_future(server.serve(listeners))
     waiting = asyncio.ensure_future(until)
     try:
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +193,26 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
         except asyncio.CancelledError as error:
             # A library that cancels what we wait for would otherwise look like a process that has done its work.
             raise StopError("what this process was doing was cancelled from within; it has to start over") from error
+
+
+def _listeners(address: str) -> list[socket.socket]:
+    """A socket for each address that `host:port` stands for; made here, as uvicorn ends the process where it fails."""
+    host, _, port = address.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, _, _, _, place in dict.fromkeys(found):
+        try:
+            made.append(socket.create_server(place[:2], family=family))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                for one in made:
+                    one.close()
+                raise OSError(error.errno, os.strerror(error.errno or 0)) from error
+            failure = error
+    if not made:
+        raise failure or OSError(0, "no address")
+    return made
 
 
 @contextmanager

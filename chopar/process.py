@@ -28,9 +28,15 @@ EXIT_STOPPED = 1
 EXIT_WRONG_USE = 2
 
 
-def parser(process: str, about: str) -> argparse.ArgumentParser:
-    """The options that every process takes; callers may add theirs."""
-    options = argparse.ArgumentParser(prog=f"python -m {process}", description=about)
+def parser(process: str, about: str, *, program: str | None = None) -> argparse.ArgumentParser:
+    """The options that every process takes; callers may add theirs.
+
+    Args:
+        process: its module.
+        about: what it does.
+        program: how it is called, where that is not `python -m` and its module.
+    """
+    options = argparse.ArgumentParser(prog=program or f"python -m {process}", description=about)
     options.add_argument("--check", action="store_true", help="read the settings, say whether they are valid, and exit")
     options.add_argument(
         "--insecure", action="store_true", help="allow a broker or listener that is not loopback, unauthenticated"
@@ -74,7 +80,12 @@ def run(
     if arguments.check:
         print(f"{options.prog}: the settings are valid", file=sys.stderr)  # noqa: T201
         return 0
-    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        variable = f"{settings_class.model_config.get('env_prefix', '')}HOME"
+        print(f"{options.prog}: {variable}: {settings.home} cannot be made: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return EXIT_WRONG_USE
     configure_logging(settings.log_level, process=options.prog.removeprefix("python -m "), for_good=argv is None)
     look_less_for_garbage()
     try:

@@ -5,7 +5,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from chopar.bus.replay import Replays
 from chopar.errors import SchemaRegistryUnavailableError
 from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavailable
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.observe import health_app
+from chopar.observe import Ready, health_app
 from chopar.observe import serve as serve_http
 from chopar.process import parser, run
 from chopar.provider import Provider, ProviderHandler
@@ -34,6 +34,7 @@ from chopar.secret_files import ensure_secret
 from chopar.settings import AnsweringSettings
 
 _ASK_AGAIN_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
 
 _log = structlog.get_logger()
 
@@ -85,20 +86,18 @@ def run_provider(
             (`KAFKA__BOOTSTRAP`, `SCHEMA_REGISTRY__URL`, `HOME`, `HTTP__ADDRESS`).
         argv: the arguments; those of the process by default.
 
-    Raises:
-        ConfigurationError: a file below `schemas` is no Avro record.
     """
-    files = SchemaFiles.shipped()
-    if schemas is not None:
-        files = files.with_texts(SchemaFiles.from_folder(schemas).texts)
 
     class Settings(AnsweringSettings):
         model_config = SettingsConfigDict(env_prefix=prefix)
 
     async def main(settings: Settings, arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+        files = SchemaFiles.shipped()
+        if schemas is not None:
+            files = files.with_texts(SchemaFiles.from_folder(schemas).texts)
         await serve(provider, register, evidence, settings, stop, files)
 
-    options = parser(f"provider.{provider.agency}", f"Answers for {provider.agency}.")
+    options = parser("", f"Answers for {provider.agency}.", program=provider.agency)
     return run(Settings, main, options, argv)
 
 
@@ -134,7 +133,7 @@ async def serve_all(
     for model in {model for one in served for model in one.evidence}:
         require_equal_fields(model, files.text(model.RECORD))
     encoder, decoder = Encoder(files, registry), Decoder(files, registry)
-    missing = {"schema_registry": "schema ids are not known yet"}
+    missing = {"schema_registry": "schema ids are being asked for"}
     consumed = ConsumeMetrics(metrics)
 
     def loop_of(one: Served) -> ConsumeLoop:
@@ -171,10 +170,13 @@ async def serve_all(
 
     async def work() -> None:
         records = {record: None for one in served for record in one.evidence}
-        await _prepared(encoder, (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *records), stop)
-        missing.pop("schema_registry", None)
+        await _prepared(encoder, (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *records), stop, missing)
         if not stop.is_set():
-            await _all_until_stopped(list(loops.values()), stop)
+            saying = asyncio.create_task(_say_when_ready(served, ready, settings.http.address))
+            try:
+                await _all_until_stopped(list(loops.values()), stop)
+            finally:
+                saying.cancel()
 
     try:
         await serve_http(health_app(ready, metrics), settings.http.address, work())
@@ -199,15 +201,33 @@ async def _all_until_stopped(loops: Sequence[ConsumeLoop], stop: asyncio.Event) 
             raise outcome
 
 
-async def _prepared(encoder: Encoder, records: Sequence[Any], stop: asyncio.Event) -> None:
+async def _say_when_ready(served: Sequence[Served], ready: Ready, address: str) -> None:
+    """Write down once that requests are answered from now on: by whom, of what, and where to look."""
+    while ready():  # noqa: ASYNC110  asked of consumers, which say it to nobody by themselves
+        await asyncio.sleep(_LOOK_SECONDS)
+    for one in served:
+        _log.info(
+            "provider.ready",
+            agency=one.provider.agency,
+            answers=", ".join(one.provider.evidence_types),
+            look_at=f"http://{address}/ready",
+        )
+
+
+async def _prepared(
+    encoder: Encoder, records: Sequence[Any], stop: asyncio.Event, missing: MutableMapping[str, str]
+) -> None:
     """Look up the schema ids; while the schema registry is away, ask again and say so in `/ready`."""
     while not stop.is_set():
         try:
             await encoder.prepare(*records)
         except SchemaRegistryUnavailableError as error:
-            _log.warning("schema_registry.awaited", reason=str(error))
+            if missing["schema_registry"] != str(error):
+                missing["schema_registry"] = str(error)
+                _log.warning("schema_registry.awaited", reason=str(error))
             await _wait(stop, _ASK_AGAIN_SECONDS)
         else:
+            del missing["schema_registry"]
             return
 
 

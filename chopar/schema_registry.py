@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx2
+import structlog
 
 from chopar.avro import (
     MAX_VALUE_BYTES,
@@ -39,6 +40,7 @@ from chopar.errors import (
 from chopar.messages.record import Message
 
 _M = TypeVar("_M", bound=Message)
+_log = structlog.get_logger()
 
 _ASK_AGAIN_SECONDS = 10.0
 """A follower of the registry may lag: an unknown id is asked again this long before it counts as unknown."""
@@ -172,9 +174,12 @@ class HttpSchemaRegistry:
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, str], int] = {}
         if cache is not None:
-            cache.mkdir(parents=True, exist_ok=True)
-            for path in cache.glob("*.json"):
-                self._read_cached(path)
+            try:
+                cache.mkdir(parents=True, exist_ok=True)
+                for path in cache.glob("*.json"):
+                    self._read_cached(path)
+            except OSError as error:
+                self._do_without_cache(error)
 
     def _read_cached(self, path: Path) -> None:
         try:
@@ -195,8 +200,16 @@ class HttpSchemaRegistry:
             name = f"{schema_id}.json" if subject is None else f"{schema_id}-{subject}.json"
             temporary = self._cache / f".{name}.{os.getpid()}"
             row = {"id": schema_id, "subject": subject, "schema": text}
-            temporary.write_text(json.dumps(row), encoding="utf-8")
-            temporary.replace(self._cache / name)
+            try:
+                temporary.write_text(json.dumps(row), encoding="utf-8")
+                temporary.replace(self._cache / name)
+            except OSError as error:
+                self._do_without_cache(error)
+
+    def _do_without_cache(self, error: OSError) -> None:
+        """What is known is known as long as this process lives; only a start without the registry needs the files."""
+        _log.warning("schema_cache.unwritable", folder=str(self._cache), reason=error.strerror)
+        self._cache = None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -265,8 +278,19 @@ class Encoder:
         names = [record if isinstance(record, str) else record.RECORD for record in records]
         for name in names:
             self._files.parsed(name)  # one that is not there is said by name, before anything is asked
-        ids = await asyncio.gather(*(self._registry.id_of(name, self._files.texts[name]) for name in names))
-        self._ids.update(zip(names, ids, strict=True))
+        found = await asyncio.gather(
+            *(self._registry.id_of(name, self._files.texts[name]) for name in names), return_exceptions=True
+        )
+        away: list[str] = []
+        for name, answer in zip(names, found, strict=True):
+            if isinstance(answer, int):
+                self._ids[name] = answer
+            elif isinstance(answer, SchemaRegistryUnavailableError):
+                away.append(str(answer))
+            else:
+                raise answer
+        if away:  # all that is missing is said at once
+            raise SchemaRegistryUnavailableError("; ".join(dict.fromkeys(away)))
 
     def encode(self, message: Message) -> bytes:
         """The framed value of a message whose record was prepared.

@@ -36,12 +36,22 @@ def ensure_secret(home: Path, name: str) -> bytes:
     """Read a secret, making it first if it does not exist. Two processes that make it at once end up with one.
 
     Raises:
-        ConfigurationError: see `read_secret`.
+        ConfigurationError: it cannot be made, or see `read_secret`.
     """
     path = secret_path(home, name)
+    try:
+        _make(path)
+    except OSError as error:
+        raise ConfigurationError(f"the secret {path} cannot be made: {error.strerror}") from error
+    return read_secret(home, name)
+
+
+def _make(path: Path) -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, text = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)  # mode 0600, a name nobody else has
+        descriptor, text = tempfile.mkstemp(
+            prefix=f".{path.name}.", dir=path.parent
+        )  # mode 0600, a name nobody else has
         temporary = Path(text)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))
@@ -53,4 +63,3 @@ def ensure_secret(home: Path, name: str) -> bytes:
             pass
         finally:
             temporary.unlink()
-    return read_secret(home, name)

@@ -4,11 +4,12 @@ Variables are named `CHOPAR_<PROCESS>_<GROUP>__<NAME>`, for example `CHOPAR_TAX_
 address: a process that was not told where its broker is does not guess. Secrets lie in files under the home folder.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chopar.errors import ConfigurationError
 
@@ -75,11 +76,38 @@ class ProcessSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            prefix = str(cls.model_config.get("env_prefix", ""))
             wrong = [
-                f"{prefix}{'__'.join(str(part) for part in e['loc'])}".upper() + f": {e['msg']}" for e in error.errors()
+                f"{name}: {'is not set' if one['type'] == 'missing' else one['msg']}"
+                for one in error.errors()
+                for name in cls._variables([str(part) for part in one["loc"]])
             ]
             raise ConfigurationError("settings: " + "; ".join(wrong)) from None
+        except SettingsError:  # a group itself is set, and not to JSON; the library's own words name no variable
+            groups = [name for name, field in cls.model_fields.items() if _model_in(field.annotation)]
+            due = ", ".join(name for group in groups for name in cls._variables([group]))
+            raise ConfigurationError(
+                f"settings: a variable names a whole group; those of its parts are {due}"
+            ) from None
+
+    @classmethod
+    def _variables(cls, path: Sequence[str]) -> list[str]:
+        """The variables at a place: what is due in it, where it is a group."""
+        model: type[BaseModel] | None = cls
+        for part in path:
+            field = model.model_fields.get(part) if model is not None else None
+            model = _model_in(field.annotation) if field is not None else None
+        due = [name for name, field in model.model_fields.items() if field.is_required()] if model is not None else []
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        return [f"{prefix}{'__'.join([*path, *more])}".upper() for more in ([name] for name in due)] or [
+            f"{prefix}{'__'.join(path)}".upper()
+        ]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The group that a field holds, or may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one)) is not None), None)
 
 
 class AnsweringSettings(ProcessSettings):

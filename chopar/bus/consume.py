@@ -22,7 +22,7 @@ import structlog
 from chopar.bus.commits import Commits
 from chopar.bus.consume_metrics import ConsumeMetrics
 from chopar.bus.consume_settings import ConsumeSettings
-from chopar.bus.failures import Failures, Handled, Verdict
+from chopar.bus.failures import Failures, Handled, Verdict, shown
 from chopar.bus.handler import Handler, Outputs
 from chopar.bus.pauses import LETTER_REFUSED, Pauses
 from chopar.bus.port import Bus, Consumer, Producer, Record, TopicPartition
@@ -133,7 +133,7 @@ class ConsumeLoop:
             missing["kafka"] = f"group {self._group} is not connected yet"
         elif not self._consumer.settled:
             missing["partitions"] = f"group {self._group} is dividing them, or they are being taken over"
-        return missing | dict.fromkeys(self._pauses.codes(), "partitions wait for it")
+        return missing | self._pauses.reasons()
 
     async def _session(self) -> None:
         """One life of a producer and a consumer."""
@@ -269,7 +269,7 @@ class ConsumeLoop:
         except UnavailableError as error:
             for partition, records in batch.items():
                 if holds(partition):
-                    self._pauses.wait(self._consumer, partition, records[0].offset, error.code)
+                    self._pauses.wait(self._consumer, partition, records[0].offset, error.code, shown(error))
             return
         with self._busy():
             held = {partition: records for partition, records in batch.items() if holds(partition)}
@@ -317,7 +317,8 @@ class ConsumeLoop:
         for partition, one in left.items():
             offset = one.record.offset
             if one.verdict is Verdict.RETRY:
-                self._pauses.wait(self._consumer, partition, offset, one.code)
+                known = self._failures.of(one.record)
+                self._pauses.wait(self._consumer, partition, offset, one.code, known.reason if known else "")
             elif undelivered:
                 self._consumer.seek(partition, offset)
             else:

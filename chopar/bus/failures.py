@@ -7,6 +7,9 @@ from enum import StrEnum
 from chopar.bus.handler import NO_OUTPUTS, Outputs
 from chopar.bus.port import Record, TopicPartition
 from chopar.errors import ChoparError, HandlerFailedError
+from chopar.observe import mask
+
+_LONGEST_REASON = 300
 
 
 class Verdict(StrEnum):
@@ -28,6 +31,8 @@ class Failure:
     last_failed_ms: int
     given_up: str | None = None
     """The code for which it is a dead letter; then the handler is not asked again."""
+    reason: str = ""
+    """What a dependency that does not answer said of itself, fit to be shown."""
     holds: bool = False
     """What it leads to cannot be sent now; until it can, nothing behind it is handled."""
 
@@ -58,6 +63,11 @@ class Handled:
 _DONE = frozenset({Verdict.OK, Verdict.SKIPPED, Verdict.DEAD_LETTER})
 
 
+def shown(error: ChoparError) -> str:
+    """The text of an error of ours as operators may see it: on one line, short, without what may be an identifier."""
+    return mask(" ".join(str(error).split()))[:_LONGEST_REASON]
+
+
 class Failures:
     """The records that failed and are not done with yet, by partition and offset.
 
@@ -81,7 +91,11 @@ class Failures:
         return by_offset.get(record.offset) if by_offset else None
 
     def note(self, record: Record, error: Exception | SystemExit) -> tuple[Failure, Verdict, str]:
-        """Count a failure and judge it. The error's text goes nowhere: it may hold what must not be shown."""
+        """Count a failure and judge it.
+
+        The text of an error goes nowhere, as it may hold what must not be shown; but for that of a dependency which
+        does not answer: operators have to know why a partition waits.
+        """
         now = self._clock()
         by_offset = self._by_place.setdefault(record.topic_partition, {})
         failure = by_offset.setdefault(record.offset, Failure(0, now, now))
@@ -89,6 +103,7 @@ class Failures:
         failure.last_failed_ms = now
         if isinstance(error, ChoparError):
             if error.retriable:
+                failure.reason = shown(error)
                 return failure, Verdict.RETRY, error.code
             failure.given_up = error.code
             return failure, Verdict.DEAD_LETTER, error.code

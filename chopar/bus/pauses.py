@@ -23,6 +23,7 @@ class _Pause:
     """A partition that waits."""
 
     code: str
+    reason: str = ""
     until: float = 0.0
     times: int = 0
     paused: bool = False
@@ -43,14 +44,15 @@ class Pauses:
         self._jitter = jitter
         self._pauses: dict[TopicPartition, _Pause] = {}
 
-    def codes(self) -> set[str]:
-        """What partitions wait for; until they have gone on, not only while they are paused."""
-        return {pause.code for pause in self._pauses.values()}
+    def reasons(self) -> dict[str, str]:
+        """What partitions wait for, and why, by code; until they have gone on, not only while they are paused."""
+        waits = "partitions wait for it"
+        return {pause.code: f"{waits}: {pause.reason}" if pause.reason else waits for pause in self._pauses.values()}
 
-    def wait(self, consumer: Consumer, partition: TopicPartition, offset: int, code: str) -> None:
+    def wait(self, consumer: Consumer, partition: TopicPartition, offset: int, code: str, reason: str = "") -> None:
         """Put a partition back to an offset and leave it alone for a while."""
         pause = self._pauses.setdefault(partition, _Pause(code))
-        pause.code = code
+        pause.code, pause.reason = code, reason
         pause.times += 1
         delay = self._settings.delay(pause.times, self._jitter())
         pause.until = asyncio.get_running_loop().time() + delay
@@ -65,13 +67,14 @@ class Pauses:
             partition=partition.partition,
             offset=offset,
             code=code,
+            reason=reason,
             times=pause.times,
             seconds=round(delay, 3),
         )
 
     def stand_still(self, consumer: Consumer, partition: TopicPartition, offset: int, code: str) -> None:
         """The dead letter of a record was refused: nothing of its partition goes on, and nothing is lost."""
-        self.wait(consumer, partition, offset, LETTER_REFUSED)
+        self.wait(consumer, partition, offset, LETTER_REFUSED, "its dead letter topic does not take a record")
         self._metrics.stopped.labels(partition.topic, str(partition.partition)).set(1)
         _log.error(
             "partition.stopped",

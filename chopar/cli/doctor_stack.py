@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from chopar.broker.explain import what_is_missing
 from chopar.broker.running_stack import running_stack
 from chopar.broker.stack import STACK_FILE
 from chopar.bus.port import Bus, TopicPartition
@@ -41,6 +42,7 @@ async def stack_checks(session: Session) -> list[Check]:
         await _http("schema registry", addresses["schema registry"], "/subjects"),
         await _http("gateway", addresses["gateway"], "/ready"),
     ]
+    checks += processes(session.home())
     if broker.state == "ok":
         checks.append(await clocks(session.bus(), int(time.time() * 1000)))
     return checks
@@ -60,6 +62,19 @@ def supervisor(home: Path) -> list[Check]:
         return [Check("supervisor", "ok", f"pid {stack.supervisor_pid} keeps {len(stack.processes)} entries running")]
     reason = f"pid {stack.supervisor_pid} has ended: what dies now is not started again"
     return [Check("supervisor", "fail", reason, "chopar up (takes over what still runs)")]
+
+
+def processes(home: Path) -> list[Check]:
+    """What the processes of a running stack wait for; nothing of those that are ready. Asks each that is not."""
+    try:
+        stack = running_stack(home)
+    except (UnavailableError, ConfigurationError):
+        return []  # said by `supervisor`
+    waiting = [one for one in (stack.processes if stack else ()) if not one.ready and one.kind == "process"]
+    return [
+        Check(one.name, "fail", what_is_missing(one) or one.problem or "is not ready", f"see its log {one.log}")
+        for one in waiting
+    ]
 
 
 async def clocks(bus: Bus, now_ms: int) -> Check:

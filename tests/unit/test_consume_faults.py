@@ -317,6 +317,34 @@ async def test_an_error_of_assigned_is_raised_and_nothing_is_handled(stage: Stag
     assert handler.handled == []
 
 
+async def test_why_a_partition_waits_is_said_where_operators_look(stage: Stage) -> None:
+    """In `/ready` and in the log; the text of what is away, on one line, without anybody's number."""
+    away = True
+
+    def hook(record: Record) -> None:
+        if away:
+            raise RegisterUnavailableError("the address service\nis out of order (asked for 31012649801148)")
+
+    await stage.put(b"a")
+    loop = stage.loop(Relay(hook))
+    said = "the address service is out of order (asked for …)"
+    with capture_logs() as logs:
+        running = asyncio.create_task(loop.run())
+        try:
+            async with asyncio.timeout(10):
+                while "register_unavailable" not in loop.missing():
+                    await stage.bus.changed.wait(0.01)
+            assert loop.missing() == {"register_unavailable": f"partitions wait for it: {said}"}
+            away = False
+            async with asyncio.timeout(10):
+                while loop.missing() or stage.committed().get(ORIGIN) != 1:
+                    await stage.bus.changed.wait(0.01)
+        finally:
+            loop.stop()
+            await running
+    assert {log["reason"] for log in logs if log["event"] == "partition.paused"} == {said}
+
+
 async def test_assigned_that_finds_a_dependency_away_is_tried_again(stage: Stage) -> None:
     class Patient(Relay):
         async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
