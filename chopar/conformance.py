@@ -42,7 +42,7 @@ from chopar.messages.evidence import (
 )
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.provider import Provider, ProviderHandler
-from chopar.record_fields import require_equal_fields
+from chopar.record_fields import field_names, require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import EVIDENCE_PROVIDED, EXCHANGE_RECORDED, dead_letter_topic, layouts
 
@@ -85,7 +85,7 @@ class Case:
     @property
     def all_fields(self) -> tuple[str, ...]:
         """The fields that a ground could let through."""
-        return self.fields or tuple(sorted(set(self.record.model_fields) - ALWAYS))
+        return self.fields or tuple(sorted({name for name in field_names(self.record) if "." not in name} - ALWAYS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from chopar.errors import ConfigurationError
 from chopar.messages.record import Message
@@ -29,11 +30,7 @@ def require_equal_fields(model: type[Message], text: str) -> None:
 
 def _compare(model: type[BaseModel], record: Mapping[str, Any], known: dict[str, Mapping[str, Any]]) -> None:
     known[str(record["name"])] = record
-    by_alias = model.model_config.get("serialize_by_alias", False)
-    ours = {
-        (field.serialization_alias or field.alias or name) if by_alias else name: field
-        for name, field in model.model_fields.items()
-    }
+    ours = _by_name(model)
     theirs = {str(field["name"]): field["type"] for field in record["fields"]}
     if set(ours) != set(theirs):
         missing, surplus = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
@@ -47,6 +44,24 @@ def _compare(model: type[BaseModel], record: Mapping[str, Any], known: dict[str,
         below, within = _record_in(kind, known), _model_in(ours[name].annotation)
         if below is not None and within is not None:
             _compare(within, below, known)
+
+
+def field_names(model: type[BaseModel]) -> list[str]:
+    """The names of a model's fields as its record has them, two levels deep: `since`, `periods`, `periods.from`."""
+    names = []
+    for name, field in _by_name(model).items():
+        within = _model_in(field.annotation)
+        names += [name, *(f"{name}.{inner}" for inner in (_by_name(within) if within is not None else ()))]
+    return names
+
+
+def _by_name(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A model's fields by their names in the record."""
+    by_alias = model.model_config.get("serialize_by_alias", False)
+    return {
+        (field.serialization_alias or field.alias or name) if by_alias else name: field
+        for name, field in model.model_fields.items()
+    }
 
 
 def _record_in(kind: Any, known: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:

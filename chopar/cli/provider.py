@@ -9,6 +9,8 @@ from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
 
+_NOT_ASKED = "the grounds in force are not known here (no gateway answers; --gateway names one)"
+
 app = typer.Typer(name="provider", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -27,18 +29,42 @@ def init(
     ] = "example-status",
     field: Annotated[
         list[str] | None,
-        typer.Option("--field", help="A field of the evidence, NAME:string|boolean|long|date; may be repeated."),
+        typer.Option(
+            "--field",
+            help="A field of the evidence, NAME:string|boolean|long|date, or LIST.NAME:KIND; may be repeated.",
+            show_default="those of the grounds",
+        ),
     ] = None,
     into: Annotated[Path | None, typer.Option("--into", help="The folder to make; ./NAME if left out.")] = None,
 ) -> int:
-    """Write a provider with its schema and its tests into a new folder; nothing that exists is overwritten."""
+    """Write a provider with its schema and its tests into a new folder; nothing that exists is overwritten.
+
+    Without --field the evidence has the fields that the grounds in force let through, asked of the gateway.
+    """
+    from chopar.cli.provider_grounds import grounds_in_force, near_miss
     from chopar.cli.provider_init import Plan, write
 
     session = Session.of(context)
-    plan = Plan.of(name, agency=agency or name, evidence_type=evidence, fields=field or ["status:string"])
+    holder = agency or name
+    known = session.run(lambda: grounds_in_force(session))
+    grounds = known.of_type(evidence, holder) if known else ()
+    plan = Plan.of(name, agency=holder, evidence_type=evidence, fields=field or [], grounds=grounds)
     folder = into or session.cwd / name
     files = write(plan, folder)
-    data = {"folder": str(folder), "files": files}
+    if known is None and not field:
+        session.output.say(f"{_NOT_ASKED}, so nobody looked which fields they let through")
+    elif known is not None and not grounds:
+        near = near_miss(evidence, known.evidence_types)
+        session.output.say(f"no ground in force names the evidence type {evidence}: nobody may ask for it.{near}")
+    elif grounds and holder not in {ground.holder for ground in grounds}:
+        holders = ", ".join(sorted({ground.holder for ground in grounds}))
+        session.output.say(f"the grounds for {evidence} name another holder than {holder}: {holders}")
+    data = {
+        "folder": str(folder),
+        "files": files,
+        "record": plan.shipped.RECORD if plan.shipped else f"{plan.package}.{plan.record}",
+        "grounds": [ground.id for ground in grounds],
+    }
     session.output.show(data, *files, f"\nBegin with {folder}/README.md")
     return ExitCode.DONE
 
@@ -50,14 +76,19 @@ def check_(
         str, typer.Argument(help="The function that gives the conformance cases.", metavar="MODULE:FUNCTION")
     ],
 ) -> int:
-    """Run the conformance kit in memory, and with --bootstrap on that Kafka too, on topics of its own."""
-    from chopar.cli.provider_check import findings_on, load
+    """Run the conformance kit in memory, and with --bootstrap on that Kafka too, on topics of its own.
+
+    Compares the fields with the grounds in force, if a gateway answers: that of a local stack, or --gateway.
+    """
+    from chopar.cli.provider_check import against_grounds, findings_on, load
     from chopar.errors import ConfigurationError
 
     session = Session.of(context)
     try:
         conformance = load(target, session.cwd)
         rows = session.run(lambda: findings_on(session, conformance))
+        by_grounds, words = session.run(lambda: against_grounds(session, conformance))
+        rows += by_grounds
     except SystemExit:  # its code would be ours, and 0 says that all is kept
         raise ConfigurationError("the provider ended the process (sys.exit) before it was checked") from None
     table = Table(
@@ -65,5 +96,7 @@ def check_(
         [(row["bus"], row["evidence_type"], row["check"], row["passed"], row["said"]) for row in rows],
     )
     broken = sum(1 for row in rows if not row["passed"])
+    for sentence in words:
+        session.output.say(sentence)
     session.output.show(rows, table, f"{len(rows)} checks, {broken} not kept")
     return ExitCode.NO if broken else ExitCode.DONE

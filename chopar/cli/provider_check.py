@@ -57,6 +57,42 @@ async def findings_on(session: "Session", conformance: "Conformance") -> list[di
     return rows
 
 
+async def against_grounds(session: "Session", conformance: "Conformance") -> tuple[list[dict[str, Any]], list[str]]:
+    """Compare the fields of each evidence type with what the grounds in force let through of it.
+
+    Returns:
+        A finding for each evidence type that grounds name, and sentences on what was not compared.
+
+    Raises:
+        UnavailableError: the gateway that was named does not answer.
+    """
+    from chopar.cli.provider_grounds import compared, grounds_in_force, near_miss
+    from chopar.conformance import Finding
+
+    grounds = await grounds_in_force(session)
+    if grounds is None:
+        return [], ["not compared with the grounds in force: no gateway answers; --gateway HOST:PORT names one"]
+    agency = conformance.provider.agency
+    rows: list[dict[str, Any]] = []
+    words: list[str] = []
+    for case in conformance.cases:
+        name = case.evidence_type
+        of_type = grounds.of_type(name, agency)
+        if not of_type:
+            near = near_miss(name, grounds.evidence_types)
+            words.append(f"no ground in force names the evidence type {name}: nobody may ask for it.{near}")
+            continue
+        if agency not in {ground.holder for ground in of_type}:
+            holders = ", ".join(sorted({ground.holder for ground in of_type}))
+            words.append(f"the grounds for {name} name another holder than {agency}: {holders}")
+        said = "; ".join(compared(grounds, agency, name, case.record))
+        rows += _rows("grounds", [Finding(name, "fields of the grounds", passed=not said, said=said)])
+        unused = set(case.all_fields) - {field.partition(".")[0] for ground in of_type for field in ground.fields}
+        if unused:
+            words.append(f"{name}: no ground lets through {', '.join(sorted(unused))}; it reaches nobody")
+    return rows, words
+
+
 def _rows(bus: str, findings: "list[Finding]") -> list[dict[str, Any]]:
     return [
         {

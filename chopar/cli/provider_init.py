@@ -1,41 +1,36 @@
-"""What `chopar provider init` writes: a provider that runs, its schema, its tests. The texts lie under `scaffold/`."""
+"""What `chopar provider init` writes: a provider that runs, its schema, its tests. The texts lie under `scaffold/`.
 
+The fields of its evidence are those that are typed, else those of the record that the library ships for the evidence
+type, else those that the grounds in force let through.
+"""
+
+import json
 import keyword
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from string import Template
+from typing import Any
 
+from chopar.cli.provider_fields import Field, avro_fields, example, guessed, has_alias, python_classes, typed
+from chopar.cli.provider_grounds import Ground
 from chopar.errors import ConfigurationError
 from chopar.identifiers import agency_id
 from chopar.messages.evidence import Evidence
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_FIELD = re.compile(r"[a-z][a-z0-9_]*")
-_OF_LIBRARY = frozenset({"fields_given", "source_register", "as_of", "register_coverage", "linked_by"})
 # What the texts under `scaffold/` call by names of their own.
-_NAMES = frozenset({"provider", "files", "conformance", "subject_of", "date", "Any", "Case", "ClassVar", "Conformance"})
-_NAMES |= {"Evidence", "EvidenceRequested", "Example", "NoRecord", "Path", "PersonId", "Provider", "Register"}
-_NAMES |= {"SchemaFiles"}
+_NAMES = frozenset({"provider", "conformance", "subject_of", "date", "Any", "Case", "ClassVar", "Conformance", "Part"})
+_NAMES |= {"Evidence", "EvidenceRequested", "Example", "NoRecord", "Path", "PersonId", "BusinessId", "Provider"}
+_NAMES |= {"Register", "SchemaFiles", "ConfigDict", "Field"}
 _SCAFFOLD = Path(__file__).parent / "scaffold"
 # Made by the published rules for numbers; nobody's.
-_KNOWN, _UNKNOWN = "30101900010018", "43112990020153"
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    python: str
-    avro: str
-    example: str
-
-
-_KINDS = {
-    "string": _Kind("str", '"string"', '"as an example"'),
-    "boolean": _Kind("bool", '"boolean"', "True"),
-    "long": _Kind("int", '"long"', "1"),
-    "date": _Kind("date", '{"type": "int", "logicalType": "date"}', "date(2020, 1, 1)"),
-}
+_PERSONS, _BUSINESSES = ("30101900010018", "43112990020153"), ("301234567", "305678901")
+_SHIPPED_IN = ("evidence", "civil_status", "social", "utility")
+_EXAMPLES: Mapping[str, Any] = {"string": '"as an example"', "boolean": "True", "long": "1", "int": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +41,23 @@ class Plan:
         name: of the project.
         agency: who answers.
         evidence_type: what it answers.
-        fields: name and kind of each field.
+        fields: of its record; none where that is the library's.
+        shipped: the library's record for this evidence type, if its fields are to be had.
+        grounds: that let it through, as far as they are known.
     """
 
     name: str
     agency: str
     evidence_type: str
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[Field, ...]
+    shipped: type[Evidence] | None = None
+    grounds: tuple[Ground, ...] = ()
 
     @classmethod
-    def of(cls, name: str, *, agency: str, evidence_type: str, fields: list[str]) -> "Plan":
-        """A plan from what was typed.
+    def of(
+        cls, name: str, *, agency: str, evidence_type: str, fields: Sequence[str], grounds: Sequence[Ground] = ()
+    ) -> "Plan":
+        """A plan from what was typed, and from the grounds in force for the evidence type.
 
         Raises:
             ConfigurationError: a name is none; says which and what is due.
@@ -65,22 +66,16 @@ class Plan:
             raise ConfigurationError("NAME: small letters, digits and hyphens, as pension-office")
         if not _NAME.fullmatch(evidence_type):
             raise ConfigurationError("--evidence: small letters, digits and hyphens, as pension-status")
-        plan = cls(name, agency_id(agency), evidence_type, ())
+        plan = cls(name, agency_id(agency), evidence_type, (), grounds=tuple(grounds))
         if plan.package in {"chopar", "tests"} | sys.stdlib_module_names:
             raise ConfigurationError(f"NAME: Python would take {plan.package} for another package of that name")
         if any(keyword.iskeyword(one) or one in _NAMES for one in (plan.function, plan.record)):
             raise ConfigurationError(f"--evidence: {evidence_type} means something else already where it would stand")
-        parsed: list[tuple[str, str]] = []
-        for field in fields:
-            field_name, _, kind = field.partition(":")
-            if kind not in _KINDS or not _FIELD.fullmatch(field_name) or keyword.iskeyword(field_name):
-                raise ConfigurationError(f"--field: NAME:KIND is due, KIND one of {', '.join(_KINDS)}")
-            if field_name in _OF_LIBRARY or field_name in (known for known, _ in parsed):
-                raise ConfigurationError(f"--field {field_name}: every evidence has one already, or it is given twice")
-            if hasattr(Evidence, field_name) or field_name in (known.python for known in _KINDS.values()):
-                raise ConfigurationError(f"--field {field_name}: a model's field cannot have that name")
-            parsed.append((field_name, kind))
-        return replace(plan, fields=tuple(parsed))
+        shipped = None if fields else shipped_record(plan.record)
+        if shipped is not None:
+            return replace(plan, shipped=shipped)
+        named = [name for ground in grounds for name in ground.fields]
+        return replace(plan, fields=typed(fields) if fields else guessed(named or ["status"]))
 
     @property
     def package(self) -> str:
@@ -108,35 +103,112 @@ class Plan:
             "function": self.function,
             "evidence_type": self.evidence_type,
             "register": f"register of {self.agency}",
-            "known": _KNOWN,
-            "unknown": _UNKNOWN,
-            "model_fields": "\n".join(f"    {name}: {_KINDS[kind].python} | None = None" for name, kind in self.fields),
-            "schema_fields": "\n".join(
-                f'    {{\n      "name": "{name}",\n      "type": ["null", {_KINDS[kind].avro}],\n'
-                f'      "doc": "Say here what {name} means.",\n      "default": null\n    }},'
-                for name, kind in self.fields
-            ),
-            "example_fields": ", ".join(f'"{name}": {_KINDS[kind].example}' for name, kind in self.fields),
+            **self._subjects(),
+            **(self._of_library() if self.shipped is not None else self._own()),
         }
         paths = {
             "README.md": "README.md",
             "pyproject.toml": "pyproject.toml",
             "directory.toml": "directory.toml",
             f"{self.package}/provider.py": "provider.py",
-            f"{self.package}/__main__.py": "__main__.py",
-            f"{self.package}/schemas/{self.record}.avsc": "schema.avsc",
+            f"{self.package}/__main__.py": "__main__.py" if self.shipped is None else "__main__.shipped.py",
             "tests/test_conformance.py": "test_conformance.py",
         }
+        if self.shipped is None:
+            paths[f"{self.package}/schemas/{self.record}.avsc"] = "schema.avsc"
         texts = {
             path: Template((_SCAFFOLD / f"{template}.txt").read_text("utf-8")).substitute(values)
             for path, template in paths.items()
         }
-        if any(kind == "date" for _, kind in self.fields):
-            provider = f"{self.package}/provider.py"
-            texts[provider] = texts[provider].replace(
-                "from pathlib import Path", "from datetime import date\nfrom pathlib import Path", 1
-            )
         return {**texts, f"{self.package}/__init__.py": f'"""Answers {self.evidence_type} for {self.agency}."""\n'}
+
+    def _subjects(self) -> dict[str, str]:
+        """Somebody to ask about, of a kind that the grounds are about, and with the parameters that they need."""
+        about = {kind for ground in self.grounds for kind in ground.about}
+        business = "business" in about and "person" not in about
+        known, unknown = _BUSINESSES if business else _PERSONS
+        needed = dict.fromkeys(name for ground in self.grounds for name in ground.parameters)
+        parameters = "".join(f'"{name}": "an example", ' for name in needed).rstrip(", ")
+        return {
+            "subject": "BusinessId" if business else "PersonId",
+            "known": known,
+            "unknown": unknown,
+            "parameters": f", {{{parameters}}}" if parameters else "",
+        }
+
+    def _own(self) -> dict[str, str]:
+        imports = "from pathlib import Path\nfrom typing import Any, ClassVar\n\n"
+        if any(field.is_date for field in self.fields):
+            imports = f"from datetime import date\n{imports}"
+        if has_alias(self.fields):
+            imports += "from pydantic import ConfigDict, Field\n\n"
+        subject = self._subjects()["subject"]
+        names = sorted([subject, "Evidence", "EvidenceRequested", "NoRecord", "Provider", "SchemaFiles"])
+        imports += f"from chopar import {', '.join(names)}, subject_of\n"
+        imports += "from chopar.conformance import Case, Conformance, Example\n"
+        if any(field.parts for field in self.fields):
+            imports += "from chopar.messages.record import Part\n"
+        return {
+            "imports": imports,
+            "classes": f"\n\n\n{python_classes(self.fields, self.record, f'{self.package}.{self.record}')}",
+            "schemas": '\nSCHEMAS = Path(__file__).parent / "schemas"',
+            "more": ", files",
+            "made": "\n    files = SchemaFiles.shipped().with_texts(SchemaFiles.from_folder(SCHEMAS).texts)",
+            "schema_fields": avro_fields(self.fields),
+            "example_fields": example(self.fields),
+            "about_record": (
+                f"2. `{self.package}/schemas/{self.record}.avsc`: the record, a sentence on every field. The class in "
+                f"`provider.py` has the same\n   fields; their kinds were guessed from their names where they were not "
+                f"given: correct both."
+            ),
+            "push": f"    chopar schema push {self.package}/schemas        # once for each change of the schema\n",
+        }
+
+    def _of_library(self) -> dict[str, str]:
+        assert self.shipped is not None
+        subject = self._subjects()["subject"]
+        names = sorted([subject, "EvidenceRequested", "NoRecord", "Provider"])
+        imports = (
+            f"from typing import Any\n\nfrom chopar import {', '.join(names)}, subject_of\n"
+            f"from chopar.conformance import Case, Conformance, Example\n"
+            f"from {self.shipped.__module__} import {self.record}\n"
+        )
+        return {
+            "imports": imports,
+            "module": self.shipped.__module__,
+            "classes": "",
+            "schemas": "",
+            "more": "",
+            "made": "",
+            "example_fields": _example_of(self.shipped),
+            "about_record": (
+                f"2. `{self.shipped.RECORD}` is the record of this evidence type; the library ships it, and its schema."
+            ),
+            "push": "",
+        }
+
+
+def shipped_record(name: str) -> type[Evidence] | None:
+    """The class that the library ships for a record of this name, if it does."""
+    for module in _SHIPPED_IN:
+        found = getattr(import_module(f"chopar.messages.{module}"), name, None)
+        if isinstance(found, type) and issubclass(found, Evidence) and getattr(found, "RECORD", "").endswith(name):
+            return found
+    return None
+
+
+def _example_of(record: type[Evidence]) -> str:
+    """An entry with the simple fields of a shipped record; what is a list or a date is left unknown."""
+    from chopar.avro import SchemaFiles
+
+    schema = json.loads(SchemaFiles.shipped().text(record.RECORD))
+    said = []
+    for field in schema["fields"]:
+        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+        kind = next((one for one in kinds if isinstance(one, str) and one != "null"), "")
+        if field["name"] not in Evidence.model_fields and kind in _EXAMPLES and "null" in kinds:
+            said.append(f'"{field["name"]}": {_EXAMPLES[kind]}')
+    return ", ".join(said)
 
 
 def write(plan: Plan, folder: Path) -> list[str]:
@@ -146,13 +218,16 @@ def write(plan: Plan, folder: Path) -> list[str]:
         The paths written, sorted.
 
     Raises:
-        ConfigurationError: there is something already; nothing is overwritten.
+        ConfigurationError: there is something already, and nothing is overwritten; or it cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(f"{folder} exists already, and nothing in it is overwritten")
     files = plan.files()
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+    try:
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from error
     return sorted(files)

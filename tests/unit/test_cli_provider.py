@@ -4,6 +4,9 @@ import io
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,12 @@ import pytest
 from chopar.cli.main import main
 from chopar.cli.provider_init import Plan
 from chopar.errors import ConfigurationError
+from chopar.messages.demand import FetchMode
+from chopar.record_fields import field_names
+from gateway.bundle import list_files
+from gateway.list_version import ListVersion
+from gateway.open_data import as_json, index, table
+from tests.standing import LISTS
 
 
 def run(*words: str, cwd: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
@@ -43,6 +52,96 @@ def test_a_new_provider_conforms_as_it_stands(tmp_path: Path, monkeypatch: pytes
     assert {row["evidence_type"] for row in rows} == {"service-periods"}
     assert len(rows) == 8
     assert all(row["passed"] for row in rows)
+
+
+@pytest.fixture
+def gateway() -> Iterator[str]:
+    """The address of what tells the committed lists as the gateway does."""
+    version = ListVersion.from_files(list_files(LISTS))
+    told = {"/v1/lists": json.dumps(index(version, FetchMode.INFERRED, []))}
+    told |= {f"/v1/lists/{version.digest}/{one}.json": as_json(table(version, one)) for one in ("grounds", "directory")}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(told[self.path].encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("evidence", "agency", "fields"),
+    [
+        ("registered-address", "mia-migration", ["address", "since", "kind"]),
+        ("employment-periods", "employment-ministry", ["periods.employer", "periods.from", "total_days"]),
+        ("utility-debt", "gas-hududgaz", ["has_debt", "amount_tiyin"]),
+        ("disability-group", "disability-commission", ["group", "valid_until"]),
+    ],
+)
+def test_without_fields_it_has_those_that_the_grounds_let_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: str, evidence: str, agency: str, fields: list[str]
+) -> None:
+    """Of the library's own record where it ships one; and `check` finds that nothing is lacking."""
+    words = ["provider", "init", "some-office", "--agency", agency, "--evidence", evidence, "--gateway", gateway]
+    code, out, err = run(*words, "--format", "json", cwd=tmp_path, monkeypatch=monkeypatch)
+    assert (code, err) == (0, "")
+    written = json.loads(out)
+    shipped = evidence == "utility-debt"
+    assert written["record"].startswith("chopar.evidence." if shipped else "some_office.")
+    assert any(path.endswith(".avsc") for path in written["files"]) is not shipped
+    project = tmp_path / "some-office"
+    words = ["provider", "check", "some_office.provider:conformance", "--gateway", gateway, "--format", "json"]
+    code, out, err = run(*words, cwd=project, monkeypatch=monkeypatch)
+    record = vars(sys.modules["some_office.provider"])["".join(word.capitalize() for word in evidence.split("-"))]
+    forget("some_office")
+    rows = json.loads(out)
+    assert (code, [row for row in rows if not row["passed"]]) == (0, [])
+    assert [row["bus"] for row in rows if row["check"] == "fields of the grounds"] == ["grounds"]
+    assert set(fields) <= set(field_names(record))
+
+
+def test_a_field_that_grounds_let_through_and_the_record_lacks_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: str
+) -> None:
+    words = ["provider", "init", "address-office", "--agency", "mia-migration", "--evidence", "registered-address"]
+    fields = ["--field", "address:string", "--field", "flat:string"]
+    assert run(*words, *fields, cwd=tmp_path, monkeypatch=monkeypatch)[::2] == (0, "")
+    project = tmp_path / "address-office"
+    words = ["provider", "check", "address_office.provider:conformance", "--gateway", gateway]
+    code, out, err = run(*words, cwd=project, monkeypatch=monkeypatch)
+    forget("address_office")
+    assert code == 1
+    assert "gives since, kind, which RegisteredAddress has not" in out
+    assert "no ground lets through flat; it reaches nobody" in err
+
+
+def test_an_evidence_type_that_no_ground_names_is_said_with_what_may_have_been_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: str
+) -> None:
+    words = ["provider", "init", "office", "--agency", "mia-migration", "--gateway", gateway]
+    code, _, err = run(*words, "--evidence", "registred-address", cwd=tmp_path, monkeypatch=monkeypatch)
+    assert code == 0
+    assert "no ground in force names the evidence type registred-address" in err
+    assert "Did you mean registered-address?" in err
+
+
+def test_grounds_that_nobody_tells_are_said_not_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = run("provider", "init", "lone-office", cwd=tmp_path, monkeypatch=monkeypatch)
+    assert code == 0
+    assert "not known here" in err
+    project = tmp_path / "lone-office"
+    code, _, err = run("provider", "check", "lone_office.provider:conformance", cwd=project, monkeypatch=monkeypatch)
+    forget("lone_office")
+    assert code == 0
+    assert "not compared with the grounds in force" in err
 
 
 def test_its_own_tests_and_its_process_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +239,9 @@ def test_a_provider_that_ends_the_process_has_not_passed(tmp_path: Path, monkeyp
         {"fields": ["status"]},
         {"fields": ["as_of:date"]},
         {"fields": ["one:long", "one:date"]},
-        {"fields": ["class:long"]},
+        {"fields": ["a.b.c:long"]},
+        {"fields": ["one:long", "one.two:long"]},
+        {"fields": ["one.model_config:string"]},
         {"name": "json"},
         {"name": "chopar"},
         {"evidence_type": "class"},
