@@ -35,7 +35,7 @@ class Level(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Flaw:
     """One thing that is wrong.
 
@@ -62,7 +62,8 @@ def lint(lists: ListVersion, on: date) -> list[Flaw]:
     Returns:
         Every flaw, errors first.
     """
-    return sorted({flaw for check in _CHECKS for flaw in check(lists, on)})
+    found = {flaw for check in _CHECKS for flaw in check(lists, on)}
+    return sorted(found, key=lambda flaw: (flaw.level, flaw.code, flaw.entry, flaw.said))
 
 
 def errors(flaws: Iterable[Flaw]) -> list[Flaw]:

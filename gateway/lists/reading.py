@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from chopar.errors import ConfigurationError, LawUnreadableError
+from gateway.lists.quick_toml import loads
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -169,8 +170,8 @@ class ListFile:
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name
         try:
-            self._arrays = tomllib.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            self._arrays = loads(content.decode("utf-8"))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise LawUnreadableError(f"{name}: no readable TOML: {error}") from error
 
     def tables(self, array: str, key: str = "id") -> Iterator[Table]:
