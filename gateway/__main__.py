@@ -25,6 +25,7 @@ from chopar.process import parser, run
 from chopar.schema_registry import HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
 from gateway.activation import LEAD_SECONDS, activate
+from gateway.bundle import list_files
 from gateway.handlers import GatewayHandler
 from gateway.http import gateway_app
 from gateway.law_reader import LawReader
@@ -75,7 +76,7 @@ async def bring_into_force(bus: KafkaBus, settings: GatewaySettings, arguments: 
             bus,
             registry,
             SchemaFiles.shipped(),
-            lists=arguments.lists,
+            lists=list_files(arguments.lists),
             home=settings.home,
             lists_folder=settings.lists_folder,
             fetch_mode=FetchMode(arguments.fetch_mode),

@@ -5,7 +5,7 @@ hold last, says from when it holds, and does not wait for it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,10 +17,13 @@ from chopar.messages.demand import FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
 from chopar.secret_files import ensure_secret, read_secret
-from gateway.bundle import install, list_files, with_schemas
+from gateway.bundle import install, with_schemas
 from gateway.law import Law, activation_key
 from gateway.law_reader import PARTITION, read_activation
+from gateway.lint import require_sound
+from gateway.list_version import FILES, ListVersion
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
+from gateway.tashkent import day_of
 
 LEAD_SECONDS = 60
 """Of the first activation, unless told otherwise; it binds all later ones."""
@@ -58,7 +61,7 @@ async def activate(
     registry: SchemaRegistry,
     files: SchemaFiles,
     *,
-    lists: Path,
+    lists: Mapping[str, bytes],
     home: Path,
     lists_folder: Path,
     fetch_mode: FetchMode,
@@ -69,26 +72,29 @@ async def activate(
     at: datetime | None = None,
     leave_others: bool = False,
 ) -> Activated:
-    """Bring the lists of a folder into force.
+    """Bring lists into force; those in which lint finds an error do not come into force, whoever asks for it.
 
     Args:
-        lists: folder of the TOML files.
+        lists: the TOML files, by name; what else is among them stays out.
         home: where the gateway's secret lies; made if there is none of this version.
         lists_folder: the gateway's list directory.
         fetch_mode: which access grounds are opened.
         lead_seconds: of the first activation; later ones are bound by that one's.
-        clock: aware UTC time; chooses only from when it holds.
+        clock: aware UTC time; says from when it holds, and the day on which the lists are looked through.
         at: from when it is to hold; as soon as it can if left out (the first one holds at once, whatever it says).
         leave_others: whether a newest activation that is somebody else's stays as it is.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
-        ConfigurationError: `at` is too soon to count, or the secret is not the one that was activated.
+        ConfigurationError: lint finds an error in them, they cannot be written, `at` is too soon to count, or the
+            secret is not the one that was activated.
         UnavailableError: broker or schema registry do not answer, or a schema is not registered.
     """
     records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
     texts = {record: files.texts[record] for record in records}
-    digest = install(with_schemas(list_files(lists), texts), lists_folder)
+    files_of_lists = {name: content for name, content in lists.items() if name in FILES}
+    require_sound(ListVersion.from_files(files_of_lists), day_of(clock()))
+    digest = install(with_schemas(files_of_lists, texts), lists_folder)
     schemas = tuple(
         [
             AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))

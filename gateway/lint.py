@@ -11,6 +11,7 @@ from datetime import date
 from enum import StrEnum
 from itertools import combinations
 
+from chopar.errors import ConfigurationError
 from chopar.identifiers import AgencyId, DocumentType
 from gateway.access_ground import AccessGround
 from gateway.list_version import ListVersion
@@ -33,6 +34,9 @@ class Level(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+
+
+_MOST_TOLD = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,19 @@ def lint(lists: ListVersion, on: date) -> list[Flaw]:
 def errors(flaws: Iterable[Flaw]) -> list[Flaw]:
     """Those that keep lists out of force."""
     return [flaw for flaw in flaws if flaw.level is Level.ERROR]
+
+
+def require_sound(lists: ListVersion, on: date) -> None:
+    """Refuse lists that may not come into force.
+
+    Raises:
+        ConfigurationError: names every error.
+    """
+    wrong = errors(lint(lists, on))
+    if wrong:
+        told = "\n".join(f"  {flaw.entry}: {flaw.code}: {flaw.said}" for flaw in wrong[:_MOST_TOLD])
+        more = f"\n  and {len(wrong) - _MOST_TOLD} more: see lint" if len(wrong) > _MOST_TOLD else ""
+        raise ConfigurationError(f"these lists do not come into force; those that hold stay:\n{told}{more}")
 
 
 def _sources(lists: ListVersion, on: date) -> Iterator[Flaw]:

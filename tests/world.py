@@ -25,6 +25,7 @@ from chopar.requester import Requester
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
 from gateway.activation import Activated, activate
+from gateway.bundle import list_files
 from gateway.handlers import GatewayHandler
 from gateway.law_reader import LawReader
 from services.tax.handlers import provider as tax_provider
@@ -91,7 +92,7 @@ class World:
             "activated_by": "test",
             "clock": self.clock,
         }
-        return await activate(self.bus, self.registry, self.files, lists=lists, **{**fields, **activation})
+        return await activate(self.bus, self.registry, self.files, lists=list_files(lists), **{**fields, **activation})
 
     def start_gateway(self, name: str = "gateway", *, group: str = "gateway", settings: ConsumeSettings = FAST) -> None:
         """Start a gateway, in the one group of all unless told otherwise."""

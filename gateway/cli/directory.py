@@ -1,6 +1,5 @@
 """`chopar directory list | apply`: which agency answers what on the exchange, and connecting one."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,6 @@ from gateway.connecting import connect
 from gateway.list_version import ListVersion
 
 if TYPE_CHECKING:
-    from chopar.messages.demand import FetchMode
     from gateway.activation import Activated
     from gateway.evidence_directory import DirectoryEntry
 
@@ -105,17 +103,8 @@ async def _applied(session: Session, text: str, by: str) -> "tuple[list[dict[str
             await admin.create(list(layouts(new, new)))
         finally:
             await admin.stop()
-    done = await _activated(session, merged, message.fetch_mode, by)
+    done = await bring_into_force(session, merged, at=None, fetch_mode=message.fetch_mode, by=by)
     return [_row(entry) for entry in changed], done
-
-
-async def _activated(session: Session, files: dict[str, bytes], fetch_mode: "FetchMode", by: str) -> "Activated":
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return await bring_into_force(session, Path(folder), at=None, fetch_mode=fetch_mode, by=by)
 
 
 def _row(entry: "DirectoryEntry") -> dict[str, Any]:

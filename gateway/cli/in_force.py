@@ -10,6 +10,8 @@ from chopar.messages.demand import FetchMode
 from gateway.tashkent import day_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chopar.bus.port import Bus
     from chopar.messages.law import ListActivated
     from gateway.activation import Activated
@@ -69,13 +71,18 @@ async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes]
 
 
 async def bring_into_force(
-    session: Session, folder: Path, *, at: datetime.datetime | None, fetch_mode: FetchMode | None, by: str
+    session: Session,
+    lists: "Mapping[str, bytes]",
+    *,
+    at: datetime.datetime | None,
+    fetch_mode: FetchMode | None,
+    by: str,
 ) -> "Activated":
-    """Activate the lists of a folder; the secret, and the fetch mode if none is given, stay those that will hold last.
+    """Activate lists (files by name); the secret, and the fetch mode if none is given, stay those that will hold last.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
-        ConfigurationError: `at` is too soon.
+        ConfigurationError: lint finds an error in them, they cannot be written, or `at` is too soon.
         UnavailableError: broker or schema registry do not answer.
     """
     from chopar.avro import SchemaFiles
@@ -89,7 +96,7 @@ async def bring_into_force(
             bus,
             registry,
             SchemaFiles.shipped(),
-            lists=folder,
+            lists=lists,
             home=home,
             lists_folder=home / "lists",
             fetch_mode=fetch_mode or (before.fetch_mode if before else FetchMode.VERIFIED),

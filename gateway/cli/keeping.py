@@ -72,8 +72,9 @@ def add_(
     from gateway.keeping import add
 
     session = Session.of(context)
-    changed, names = add(list_files(lists), text_of(file))
-    flaws = _written(lists, changed)
+    files = list_files(lists)
+    changed, names = add(files, text_of(file))
+    flaws = _written(lists, files, changed)
     session.output.show({"added": names, "flaws": flaws}, *[f"added: {name}" for name in names], *_told(flaws))
     return ExitCode.DONE
 
@@ -95,8 +96,9 @@ def verify_(
         day = datetime.date.fromisoformat(on) if on else today()
     except ValueError:
         raise ConfigurationError("--on: a day as YYYY-MM-DD is due") from None
-    changed = verify(list_files(lists), name, by=by, text_ref=text_ref, on=day)
-    flaws = _written(lists, changed)
+    files = list_files(lists)
+    changed = verify(files, name, by=by, text_ref=text_ref, on=day)
+    flaws = _written(lists, files, changed)
     words = f"{name}: read as published by {by} on {day}; it holds when the lists are activated"
     session.output.show(
         {"verified": name, "by": by, "on": day, "text_ref": text_ref, "flaws": flaws}, words, *_told(flaws)
@@ -104,19 +106,21 @@ def verify_(
     return ExitCode.DONE
 
 
-def _written(folder: Path, files: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Write changed files, each whole, and say what lint finds beyond warnings."""
-    import os
+def _written(folder: Path, before: dict[str, bytes], files: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Write changed files, each whole, and say what lint finds beyond warnings.
 
+    What the others name is written first, so that whoever reads between two of them reads lists that can be understood.
+    """
+    from gateway.bundle import write_file
     from gateway.lint import errors, lint
-    from gateway.list_version import ListVersion
+    from gateway.list_version import DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
 
-    for name, content in files.items():
-        path = folder / name
-        if path.read_bytes() != content:
-            temporary = path.with_name(f".{name}.new")
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+    try:
+        for name in (DOCUMENTS, PROHIBITED, GROUNDS):
+            if files[name] != before[name]:
+                write_file(folder / name, files[name])
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: the lists cannot be written there: {error.strerror}") from error
     return [_flaw_row(flaw) for flaw in errors(lint(ListVersion.from_files(files), today()))]
 
 

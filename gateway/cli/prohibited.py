@@ -20,7 +20,7 @@ from chopar.messages.demand import FetchMode
 from gateway.bundle import list_files
 from gateway.cli.in_force import bring_into_force, today
 from gateway.cli.keeping import register
-from gateway.lint import errors, lint
+from gateway.lint import require_sound
 from gateway.list_version import ListVersion
 from gateway.prohibited_list import ProhibitedEntry
 
@@ -215,12 +215,10 @@ def activate_(
     """Bring the lists of a folder into force on the running stack; nothing happens if they will hold already."""
     session = Session.of(context)
     moment = _moment(at)
-    lists = _lists(folder)
-    wrong = errors(lint(lists, today()))
-    if wrong:
-        told = "\n".join(f"  {flaw.entry}: {flaw.code}: {flaw.said}" for flaw in wrong)
-        raise ConfigurationError(f"these lists do not come into force; those that hold stay:\n{told}")
-    done = session.run(lambda: bring_into_force(session, folder, at=moment, fetch_mode=fetch_on, by=by))
+    files = list_files(folder)
+    lists = ListVersion.from_files(files)
+    require_sound(lists, today())
+    done = session.run(lambda: bring_into_force(session, files, at=moment, fetch_mode=fetch_on, by=by))
     row = {
         "list_digest": done.message.list_digest,
         "fetch_mode": done.message.fetch_mode.value,
