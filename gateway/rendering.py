@@ -54,7 +54,8 @@ MOST_DOCUMENTS = 16
 """Of demands with more nothing is remembered, so that what is remembered stays small."""
 MOST_TEXTS = 48
 """Of its own, that a demand has of which something is remembered."""
-_MOST_BYTES = 32 * 1024
+MOST_BYTES = 32 * 1024
+"""Of the messages of which something is remembered."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _TASHKENT_MS = TASHKENT.utcoffset(None) // timedelta(milliseconds=1)
@@ -318,7 +319,7 @@ def make(cause: Cause, demand: Demand, said: Outputs, standing: Standing) -> Ren
     own = len(values) - len(reading.fields)
     outputs = rendered(asked, standing, decision)
     common = b"".join(one.value or b"" for one in (*said.before, *said.after))
-    if len(common) > _MOST_BYTES or len(set(values[:own])) != own or any(value in common for value in values):
+    if len(common) > MOST_BYTES or len(set(values[:own])) != own or any(value in common for value in values):
         return None  # what is the specimen's own could not be told from what stands in all, or from each other
     rendering = rendering._replace(
         before=tuple(_cut(one, record, 0, values) for one, record in zip(outputs.before, BEFORE, strict=True)),

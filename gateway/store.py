@@ -25,6 +25,9 @@ OLDEST_MS = 30 * DAY_MS
 AHEAD_MS = 2 * 60 * 1000
 """How far an asker's clock may run ahead of the broker's."""
 
+CACHE_KIB = 512
+"""SQLite's page cache of each partition that has records: a gateway holds hundreds of partitions."""
+
 _MOST_WAITING = 1000
 
 _SCHEMA = """
@@ -109,7 +112,7 @@ class _Part:
             # Not durable by every commit, but never torn: what is lost is folded again.
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
-            database.execute("PRAGMA cache_size=-512")  # of each partition: a gateway holds hundreds
+            database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             database.executescript(_SCHEMA)
         except sqlite3.DatabaseError:
             database.close()

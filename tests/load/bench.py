@@ -23,9 +23,10 @@ from tests.load.extras import agencies, missing_and_hit, partitions, shapes, wit
 from tests.load.figures import ANSWER_FAULTS, answers, efficiency, exchange_figures, promises, spread
 from tests.load.index import with_index
 from tests.load.page import page
-from tests.load.rounds import messages_of_an_exchange, rounds
+from tests.load.rounds import Runs, messages_of_an_exchange, rounds
 from tests.load.running import ask, child, echo_sizes, mean_bytes, services, sizes_of
 from tests.load.stack import CHECKOUT, Stack, stack
+from tests.load.stated import stated_state
 
 OUT = CHECKOUT / "docs" / "benchmarks"
 FEW, MANY = 20_000, 1_000_000
@@ -43,11 +44,16 @@ def measure(here: Stack, options: argparse.Namespace) -> dict[str, Any]:
     with services(here):
         first = ask(here, warm=1, seconds=1, options=["--in-flight", "200"])
     sizes = sizes_of(here)
-    runs, loads = rounds(here, options, round(mean_bytes(sizes)), echo_sizes(sizes), say)
+    runs: Runs = {}
+    loads = [round(os.getloadavg()[0], 2)]
+    found: dict[str, Any] = {}
+    if not options.backlog_only:
+        runs, loads = rounds(here, options, round(mean_bytes(sizes)), echo_sizes(sizes), say)
+        found = figures_of(runs, mean_bytes(sizes))
     kept: list[Mapping[str, Any]] = [first, *(run for name in runs if "bare" not in name for run in runs[name])]
-    found = figures_of(runs, mean_bytes(sizes))
     found["table"] = child(here, "table_size", "--ids", str(MANY if options.million else 10 * FEW))
     found["idle_mib"] = child(here, "idle", "--bootstrap", here.bootstrap, *submitted(here))["memory_mib"]
+    found["stated_mib"] = stated_state(sizes)
     if "no_record" in options.sections:
         found["no_record"] = missing_and_hit(here, options, kept)
     if "shapes" in options.sections:
@@ -55,10 +61,10 @@ def measure(here: Stack, options: argparse.Namespace) -> dict[str, Any]:
     if "without" in options.sections:
         found["without"] = without_each(here, options, kept)
     found["drain"] = {}
-    for count in [] if options.quick else [FEW, *([MANY] if options.million else [])]:
+    for count in [] if options.quick and not options.backlog_only else [FEW, *([MANY] if options.million else [])]:
         found["drain"][str(count)] = one = drain(here, count)
         kept.append({"sent": count, "lost": one["lost"], "doubled": one["doubled"], "changed": 0})
-        say(f"drained {count:,} waiting demands at {one['rate']} a second")
+        say(f"drained {one['answered']:,} of {count:,} waiting demands at {one['rate']} a second")
     return {"runs": runs, "load_average": loads, "sizes": sizes, "figures": found, "kept": kept}
 
 
@@ -108,6 +114,25 @@ def figures_of(runs: Mapping[str, Sequence[Mapping[str, Any]]], message_bytes: f
 
 def told(found: Mapping[str, Any]) -> None:
     """The figures for people, then the one for machines."""
+    if "saturation" in found:
+        told_of_rounds(found)
+    for name in ("table", "idle_mib", "stated_mib", *SECTIONS):
+        if name in found:
+            say(f"{name}: {json.dumps(found[name])}")
+    for count, one in found["drain"].items():
+        say(f"drain {count}: " + json.dumps({name: value for name, value in one.items() if name != "samples"}))
+    say("")
+    for row in promises(found):
+        verdict = {True: "reached", False: "NOT reached", None: ""}[row.reached]
+        say(f"{row.name:3} {row.what:58} goal {row.goal:24} {row.measured:20} {verdict}".rstrip())
+    say(f"answers: {found['answers']}")
+    if "efficiency_shipped" in found:
+        say(f"efficiency_shipped_dressed={found['efficiency_shipped_dressed']}")
+        say(f"efficiency_shipped={found['efficiency_shipped']} (goal P1: 0.30)")
+
+
+def told_of_rounds(found: Mapping[str, Any]) -> None:
+    """What the rounds gave."""
     for name in ("bare", "bare_dressed"):
         cost, size = found[name]["cpu_ms_per_message"], found["message_bytes"]
         say(f"{name}: {cost['median']} ms CPU a message ({cost['least']}-{cost['most']}) of {size} bytes")
@@ -124,18 +149,6 @@ def told(found: Mapping[str, Any]) -> None:
         )
     memory = found["saturation"]["shipped"]["memory_mib"]
     say("memory, MiB: " + ", ".join(f"{name} {each['median']}" for name, each in memory.items()))
-    for name in ("table", "idle_mib", *SECTIONS):
-        if name in found:
-            say(f"{name}: {json.dumps(found[name])}")
-    for count, one in found["drain"].items():
-        say(f"drain {count}: " + json.dumps({name: value for name, value in one.items() if name != "samples"}))
-    say("")
-    for row in promises(found):
-        verdict = {True: "reached", False: "NOT reached", None: ""}[row.reached]
-        say(f"{row.name:3} {row.what:58} goal {row.goal:24} {row.measured:20} {verdict}".rstrip())
-    say(f"answers: {found['answers']}")
-    say(f"efficiency_shipped_dressed={found['efficiency_shipped_dressed']}")
-    say(f"efficiency_shipped={found['efficiency_shipped']} (goal P1: 0.30)")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -149,6 +162,7 @@ def arguments() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="no references, no drain: for a first look")
     made.add_argument("--all", action="store_true", help="every section, longer windows")
     made.add_argument("--million", action="store_true", help="the drain behind a million demands too")
+    made.add_argument("--backlog-only", action="store_true", help="no rounds: drains, starts, memory and the table")
     made.add_argument("--sections", nargs="*", choices=SECTIONS, default=[], help="which of those that --all has")
     made.add_argument("--out", type=Path, default=OUT, help="folder of the result")
     return made
@@ -184,7 +198,7 @@ def main() -> int:
         **measured,
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    name = f"{result['version']}-{began:%Y-%m-%d}"
+    name = f"{result['version']}-{began:%Y-%m-%d}{'-backlog' if options.backlog_only else ''}"
     (options.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (options.out / f"{name}.html").write_text(page(result, promises(found)), "utf-8")
     index = options.out / "README.md"

@@ -16,6 +16,7 @@ svg{width:100%;height:auto}svg text{font-size:12px;fill:#222}.e{text-anchor:end}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181a1b}svg text{fill:#ddd}th,td{border-color:#444}
 .s{stroke:#eee}.g{stroke:#444}}
 """
+_WITHOUT = "start_without_table_seconds"
 SAID = {True: ("yes", "reached"), False: ("no", "not reached"), None: ("none", "")}
 
 
@@ -61,7 +62,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], classes: Sequen
 
 def saturation(figures: Mapping[str, Any]) -> list[str]:
     """Rates and cost at saturation, ours and the references."""
-    kinds: Mapping[str, Any] = figures["saturation"]
+    kinds: Mapping[str, Any] = figures.get("saturation", {})
+    if not kinds:
+        return []
     rates = [Bar(name, *_three(kind["exchanges_per_second"])) for name, kind in kinds.items()]
     costs = [
         (name, {process: cost["median"] for process, cost in kind["cpu_ms_per_exchange"].items() if process != "total"})
@@ -120,18 +123,23 @@ def drained(figures: Mapping[str, Any]) -> list[str]:
             number(kind["rate"]),
             kind["cpu_ms_per_demand"],
             kind["peak_mib"],
-            number(kind["start_with_table_seconds"]),
-            number(kind["start_without_table_seconds"]),
+            *(number(kind[what]) if what in kind else "" for what in ("start_with_table_seconds", _WITHOUT)),
         )
         for kind in kinds.values()
     ]
     head = ("waiting", "a second", "gateway CPU ms", "peak MiB", "start s, with table", "without")
     deepest = list(kinds.values())[-1]
+    answered = [(sample[0], sample[1]) for sample in deepest["samples"]]
+    memory = [(sample[0], sample[2]) for sample in deepest["samples"] if len(sample) > 2]
+    stated = figures.get("stated_mib", {})
     return [
         "<h2>Drain</h2><p>The gateway started behind waiting demands; nobody else runs.</p>",
-        lines({"answered": deepest["samples"]}, "seconds", "demands"),
+        lines({"answered": answered}, "seconds", "demands"),
+        *([lines({"memory": memory}, "seconds", "MiB")] if memory else []),
         table(head, rows),
-        f"<p>An idle aiokafka process on the same topics takes {number(figures['idle_mib'])} MiB.</p>",
+        f"<p>An idle aiokafka process on the same topics takes {number(figures['idle_mib'])} MiB; what the gateway "
+        f"holds is stated as {number(sum(stated.values()))} MiB: "
+        f"{', '.join(f'{escape(name)} {number(size)}' for name, size in stated.items())}.</p>",
     ]
 
 

@@ -134,7 +134,9 @@ class _Axis:
             powers = round(math.log10(self._most / self._least))
             return [self._least * 10**power for power in range(powers + 1)]
         step = 10.0 ** math.floor(math.log10(self._most - self._least))
-        step = next(step * part for part in (0.1, 0.2, 0.5, 1.0) if (self._most - self._least) / (step * part) <= 6)
+        step = next(
+            step * part for part in (0.1, 0.2, 0.5, 1.0, 2.0) if (self._most - self._least) / (step * part) <= 6
+        )
         first = math.ceil(self._least / step)
         return [step * index for index in range(first, math.floor(self._most / step) + 1)]
 

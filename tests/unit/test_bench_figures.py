@@ -3,6 +3,7 @@
 import pytest
 
 from chopar.cli.bench_run import percentiles
+from tests.load.drain import Sample, memory_at
 from tests.load.echo_parts import DEMAND, values
 from tests.load.figures import (
     answers,
@@ -14,6 +15,7 @@ from tests.load.figures import (
     ratio,
     spread,
 )
+from tests.load.stated import bytes_of, stated_state
 
 
 def run(**changes: object) -> dict[str, object]:
@@ -93,10 +95,11 @@ def test_a_promise_is_judged_by_its_goal() -> None:
             "faststream_usual": exchange_figures([run(exchanges=200)]),
         },
         "latency": {"shipped": {"10/s": exchange_figures([run()])}},
-        "idle_mib": 30.0,
+        "idle_mib": 20.0,
+        "stated_mib": {"lists": 4.0, "table": 6.0},
         "drain": {
             "20000": {"rate": 100.0, "peak_mib": 40.0, "start_without_table_seconds": 1.0},
-            "1000000": {"rate": 80.0, "peak_mib": 60.0, "start_with_table_seconds": 2.0},
+            "1000000": {"rate": 80.0, "peak_mib": 60.0, "start_with_table_seconds": 2.0, "memory_mib": {"grown": 1.1}},
         },
     }
     reached = {(row.name, row.what): (row.measured, row.reached) for row in promises(figures)}
@@ -105,7 +108,31 @@ def test_a_promise_is_judged_by_its_goal() -> None:
     assert reached["P2", "times the rate of FastStream's usual style"] == ("5 (by CPU 5)", False)
     assert reached["P3", "a hop when idle (10/s), median"] == ("1.33 ms", True)
     assert reached["P4", "drain rate behind 1,000,000 over 20,000"] == ("0.8", False)
-    assert reached["P4", "memory behind 1,000,000, times an idle aiokafka process"] == ("2", False)
+    assert reached["P4", "memory behind 1,000,000, times idle aiokafka and state"] == ("2", False)
+    assert reached["", "memory at nine tenths of a million over a tenth"] == ("1.1", False)
+
+
+def test_memory_is_looked_at_when_a_share_of_the_demands_is_answered() -> None:
+    looks = [Sample(float(at), at * 100, 60.0 + at) for at in range(11)]
+    assert memory_at(looks) == {"10%": 61.0, "50%": 65.0, "90%": 69.0, "grown": 1.131}
+    assert memory_at([Sample(0.0, 0, 50.0)])["grown"] == 1.0
+
+
+def test_the_stated_state_follows_from_lists_sizes_and_settings() -> None:
+    sizes = {
+        f"{topic}.x": {"value": 1000.0, "key_and_headers": 24.0} for topic in ("demand.submitted", "demand.resolved")
+    }
+    stated, wider = stated_state(sizes, waiting=6), stated_state(sizes, waiting=12)
+    assert wider["table"] == 2 * stated["table"] == 6.0
+    assert wider["unread"] == pytest.approx(2 * stated["unread"], abs=0.01)
+    assert stated["a batch"] == pytest.approx(500 * 3 * 1024 / 2**20, abs=0.001)
+    assert 0.1 < stated["lists"] < 10
+    assert stated_state({}, waiting=6)["a batch"] == 0
+
+
+def test_what_an_object_takes_is_counted_once() -> None:
+    text = "x" * 10_000
+    assert bytes_of([text, text]) < 11_000 < bytes_of([text, text + "y"])
 
 
 def test_the_echos_messages_are_as_large_as_they_are_told() -> None:

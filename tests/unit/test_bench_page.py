@@ -30,12 +30,13 @@ def result() -> dict[str, Any]:
         "peak_mib": 70.1,
         "start_with_table_seconds": 2.0,
         "start_without_table_seconds": 2.5,
-        "samples": [(0.0, 0), (5.0, 10_000), (10.0, 20_000)],
+        "samples": [(0.0, 0, 60.0), (5.0, 10_000, 65.0), (10.0, 20_000, 66.0)],
     }
     figures |= {
         "answers": {"sent": 10, "lost": 0, "changed": 0, "doubled": 0},
         "drain": {"20000": drained},
         "idle_mib": 32.0,
+        "stated_mib": {"lists": 0.6, "table": 3.0},
         "table": {"bytes_per_id": 74.0},
         "without": {"nothing": summary, "dedupe": summary},
         "partitions": scaled,
@@ -71,7 +72,7 @@ def test_the_page_needs_nothing_else_and_says_every_promise() -> None:
     assert "20,000" in text
     for picture in re.findall(r"<svg.*?</svg>", text):
         ElementTree.fromstring(picture)
-    assert len(re.findall(r"<svg", text)) == 8
+    assert len(re.findall(r"<svg", text)) == 9
 
 
 def test_a_page_of_a_short_run_has_what_was_measured() -> None:

@@ -61,8 +61,17 @@ class KafkaClientSettings:
     max_record_bytes: int = 1_048_576
     """A larger record is refused here, without asking the broker."""
 
-    max_fetch_bytes: int = 16_777_216
-    """Of one fetch: bounds what a consumer behind a large backlog holds in memory."""
+    max_fetch_bytes: int = 4_194_304
+    """Of one answer to a fetch, which is in memory up to three times while aiokafka takes it apart."""
+
+    max_unread_bytes: int = 33_554_432
+    """Held unread of all partitions together: bounds what a consumer behind a large backlog has in memory."""
+
+    max_partition_bytes: int = 262_144
+    """Held unread of one partition: some hundred records, so that a fetch costs next to nothing of theirs."""
+
+    min_partition_bytes: int = 65_536
+    """The same where there are so many partitions that less would be left: a fetch of less would not pay."""
 
     fetch_sessions: bool = True
     """Whether a consumer tells a broker only what has changed since its last fetch, in place of all it reads."""
@@ -71,6 +80,15 @@ class KafkaClientSettings:
 
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Handed to every aiokafka client: `security_protocol`, `ssl_context`, `sasl_mechanism`, ..."""
+
+    def partition_bytes(self, partitions: int) -> int:
+        """How much of each of so many partitions is asked for, and therefore at most held unread.
+
+        aiokafka asks for a partition again only when it has given out all that it holds of it, but for the others
+        meanwhile: behind a backlog everywhere it holds so much of each. A larger produce batch is still read, alone.
+        """
+        share = self.max_unread_bytes // max(1, partitions)
+        return min(self.max_partition_bytes, max(self.min_partition_bytes, share))
 
     def common(self, bootstrap: str, name: str) -> dict[str, Any]:
         """The arguments that every client takes."""

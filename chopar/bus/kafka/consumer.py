@@ -28,6 +28,7 @@ from chopar.bus.kafka.connection import (
 from chopar.bus.kafka.fetch_sessions import FetchSessions
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
+from chopar.topics import PARTITIONS
 
 _LOG_APPEND_TIME = 1
 
@@ -199,7 +200,7 @@ class KafkaReader(KafkaFetcher):
         return AIOKafkaConsumer(
             group_id=None,
             isolation_level=self._isolation,
-            **_consumer_options(self._settings),
+            **_consumer_options(self._settings, len(self._start)),
             **self._settings.common(self._bootstrap, "reader"),
         )
 
@@ -312,7 +313,7 @@ class KafkaConsumer(KafkaFetcher):
             heartbeat_interval_ms=int(settings.heartbeat_seconds * 1000),
             # Eager and even. Sticky needs what every member held before, which aiokafka's members forget on a rebuild.
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            **_consumer_options(settings),
+            **_consumer_options(settings, len(self._topics) * PARTITIONS),
             **settings.common(self._bootstrap, self._group),
         )
         if settings.fetch_sessions:
@@ -392,12 +393,13 @@ async def _stop(client: AIOKafkaConsumer) -> None:
         await client._client.close()
 
 
-def _consumer_options(settings: KafkaClientSettings) -> dict[str, Any]:
+def _consumer_options(settings: KafkaClientSettings, partitions: int) -> dict[str, Any]:
     return {
         "enable_auto_commit": False,
         "auto_offset_reset": "none",  # the default silently jumps to the end
         "check_crcs": True,
         "fetch_max_bytes": settings.max_fetch_bytes,
+        "max_partition_fetch_bytes": settings.partition_bytes(partitions),
     }
 
 
