@@ -27,9 +27,9 @@ from chopar.topics import DEMAND_SUBMITTED, layouts
 from gateway.activation import LEAD_SECONDS, activate
 from gateway.bundle import list_files
 from gateway.handlers import GatewayHandler
-from gateway.http import gateway_app
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
+from gateway.listener import listener
 from gateway.settings import GatewaySettings
 
 GROUP = "gateway"
@@ -155,7 +155,7 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
                 task.cancel()
 
     try:
-        await serve(gateway_app(law, ready, metrics, settings.lists_folder), settings.http.address, work())
+        await serve(listener(law, ready, metrics, settings.lists_folder), settings.http.address, work())
     finally:
         if registry is not None:
             await registry.aclose()

@@ -1,4 +1,4 @@
-"""The gateway's listener: rehearsals, who may ask, the public page and the open data, health and metrics.
+"""What the gateway's listener answers besides health and metrics: rehearsals, who may ask, the public page, open data.
 
 A rehearsal resolves for any day and any requester of the list, sends nothing, fetches nothing and records nothing;
 identifiers are checked and dropped. It has no authentication and therefore answers on loopback only.
@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +20,6 @@ from chopar.errors import ChoparError, ConfigurationError, NotFoundError, Unavai
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import MAX_PARTIES, ActingAs, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
-from chopar.observe import Ready, health_routes
 from gateway.answer import demand_of
 from gateway.law import Activation
 from gateway.law_reader import LawReader
@@ -48,13 +46,11 @@ class Rehearsal(BaseModel):
     on: Annotated[date | None, Field(description="Day in Tashkent; today if it is left out.")] = None
 
 
-def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry, lists_folder: Path) -> FastAPI:
+def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
     """The application.
 
     Args:
         law: which lists hold.
-        ready: what is missing before the gateway can work.
-        metrics: what `/metrics` shows.
         lists_folder: where list versions lie, which are open data.
     """
     app = FastAPI(
@@ -64,7 +60,6 @@ def gateway_app(law: LawReader, ready: Ready, metrics: CollectorRegistry, lists_
         docs_url=None,
         redoc_url=None,
     )
-    app.router.routes.extend(health_routes(ready, metrics))
     router, pages = public_routes(law, lists_folder)
     app.include_router(router)
     app.router.routes.extend(pages)

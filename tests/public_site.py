@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
 from chopar.bus.memory import MemoryBus
 from gateway.bundle import install
-from gateway.http import gateway_app
 from gateway.law_reader import LawReader
+from gateway.listener import listener
 from gateway.standing import secret_name
 from tests.builders import NOW_MS
 from tests.standing import FILES, SECRET, activation, bundle
@@ -35,6 +35,6 @@ def reader_without_law(home: Path) -> LawReader:
     return LawReader(MemoryBus(lambda: NOW_MS), FILES, home=home, lists_folder=home / "lists", instance="test")
 
 
-def site(reader: LawReader, home: Path, ready: Callable[[], Mapping[str, str]] = dict) -> FastAPI:
+def site(reader: LawReader, home: Path, ready: Callable[[], Mapping[str, str]] = dict) -> Starlette:
     """The application."""
-    return gateway_app(reader, ready, CollectorRegistry(), home / "lists")
+    return listener(reader, ready, CollectorRegistry(), home / "lists")
