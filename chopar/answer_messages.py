@@ -136,13 +136,20 @@ class AnswerMessages:
         common = ("requester", "demand_id")
         record = self._encoder.writer(
             ExchangeRecorded,
-            same={"recorded_by": self._agency, "resolution": None, "access.provider": self._agency},
+            same={
+                "recorded_by": self._agency,
+                "resolution": None,
+                "dispute": None,
+                "access.provider": self._agency,
+                "access.because": "requested",
+                "access.correction_id": None,
+            },
             encoded=(*common, *(f"access.{name}" for name in _Alike._fields)),
             flat=("access",),
         )
         provide = self._encoder.writer(
             EvidenceProvided,
-            same={"provider": self._agency, "supersedes": None, "padding": b""},
+            same={"provider": self._agency, "padding": b""},
             encoded=(*common, "evidence_type", "final"),
         )
         if record is None or provide is None:

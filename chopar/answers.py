@@ -8,26 +8,27 @@ An answer to a request that is not known waits until `demand.resolved` of its pa
 commit, before which everything is stored, to the end that it had then; if it is not known even so it is a dead letter.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import prometheus_client
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar import requester_store as store
+from chopar.answer_callbacks import Callbacks, Completed
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.consume import Outputs
 from chopar.bus.inbox import Batch, Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.completion import Awaited, Completion, Delivered, Rejected, Repeated, Undelivered
+from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
 from chopar.errors import (
-    ConfigurationError,
+    NotFoundError,
     RecordError,
     StoreUnavailableError,
     UnavailableError,
@@ -36,6 +37,7 @@ from chopar.errors import (
 from chopar.identifiers import AgencyId
 from chopar.inbox import effect_of
 from chopar.messages.demand import Demand, DemandResolved
+from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
 from chopar.requester_store import KeptDemand, KeptRequest, request_hash
 from chopar.schema_registry import Decoder
@@ -50,50 +52,11 @@ _NOTHING = Outputs()
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """How a demand ended. `resolution` is None if none came; `undelivered` is what was not answered in time."""
-
-    resolution: DemandResolved | None
-    undelivered: tuple[Undelivered, ...] = ()
-
-
 _Outcomes: TypeAlias = dict[tuple[str, int, int], Exception | None]
 """What became of records, by topic, partition and offset; None: all that they lead to is done."""
 
-Receives: TypeAlias = Callable[[AsyncConnection, Demand, Delivered], Awaitable[object]]
-TakesResolution: TypeAlias = Callable[[AsyncConnection, Demand, DemandResolved], Awaitable[object]]
-TakesCompletion: TypeAlias = Callable[[AsyncConnection, Demand, Completed], Awaitable[object]]
-
-
-class Callbacks:
-    """What the application does, by what happens.
-
-    Args:
-        seconds: within which each has to end; one that hangs has failed.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.receives: dict[str | None, Receives] = {}
-        """By document type; None: of all others."""
-        self.resolved: TakesResolution | None = None
-        self.completed: TakesCompletion | None = None
-
-    def in_time(self) -> asyncio.Timeout:
-        """Bounds one call: a callback that hangs would hold its transaction, and everybody behind it, for ever."""
-        return asyncio.timeout(self.seconds)
-
-    def of(self, document_type: str) -> Receives:
-        """Who receives the answers about a document.
-
-        Raises:
-            ConfigurationError: nobody does. The answer is a dead letter, to be replayed when somebody does.
-        """
-        found = self.receives.get(document_type) or self.receives.get(None)
-        if found is None:
-            raise ConfigurationError("an answer about a document of a type that no function receives")
-        return found
+_Answer: TypeAlias = Answered | EvidenceUpheld
+_ANSWERS: tuple[type[_Answer], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
 
 
 class _NotTogetherError(Exception):
@@ -105,12 +68,12 @@ class _Read:
     """A record that was decoded. `body` is of an answer: what it says, or why that cannot be read."""
 
     record: Record
-    message: DemandResolved | EvidenceProvided
+    message: DemandResolved | _Answer
     body: tuple[Mapping[str, Any] | None, EvidenceUnavailable | None] | RecordError = (None, None)
 
     @property
     def request(self) -> bytes:
-        return request_hash(self.message.request_id) if isinstance(self.message, EvidenceProvided) else b""
+        return b"" if isinstance(self.message, DemandResolved) else request_hash(self.message.request_id)
 
 
 @dataclass(slots=True)
@@ -254,6 +217,20 @@ class AnswersHandler:
         for request_id, awaited in one.completion.awaited.items():
             self._note(turn, one, request_id, awaited)
 
+    async def accepted(self, demand_id: UUID) -> tuple[Mapping[bytes, Awaited], Demand, bytes]:
+        """How it stands with the requests of a demand, the demand and its bytes.
+
+        Raises:
+            NotFoundError: it is not kept here.
+            UnavailableError: the database or the registry does not answer.
+        """
+        async with self._turn() as turn:
+            await self._load(turn, [str(demand_id)])
+        one = turn.demands.get(str(demand_id))
+        if one is None:
+            raise NotFoundError("no demand of this id is kept here")
+        return one.completion.awaited, one.demand, one.kept.value
+
     async def _work(self, records: Sequence[Record]) -> _Outcomes:
         outcomes: _Outcomes = {}
         read = await self._read(records, outcomes)
@@ -309,7 +286,9 @@ class AnswersHandler:
         return read
 
     async def _read_answer(self, record: Record, value: bytes) -> _Read:
-        provided = await self._decoder.message(value, EvidenceProvided)
+        provided = await self._decoder.one_of(value, *_ANSWERS)
+        if isinstance(provided, EvidenceUpheld):
+            return _Read(record, provided)
         try:
             name, datum = await self._decoder.datum(provided.body)
             if name == EvidenceUnavailable.RECORD:
@@ -371,7 +350,7 @@ class AnswersHandler:
 
     async def _take_answers(self, turn: _Turn, read: Sequence[_Read]) -> list[_Read]:
         """Take the answers among these; gives back those to requests that are not known."""
-        answers = [one for one in read if isinstance(one.message, EvidenceProvided)]
+        answers = [one for one in read if not isinstance(one.message, DemandResolved)]
         owners = await store.owners(turn.batch, {one.request for one in answers})
         await self._load(turn, {demand_id for demand_id, elsewhere in owners.values() if not elsewhere})
         unknown: list[_Read] = []
@@ -396,20 +375,21 @@ class AnswersHandler:
 
     async def _answer(self, turn: _Turn, one: _Open, read: _Read) -> None:
         provided = read.message
-        if not isinstance(provided, EvidenceProvided):
+        if isinstance(provided, DemandResolved):
             raise TypeError
         if isinstance(read.body, RecordError):
             raise read.body
+        if isinstance(provided, EvidenceUpheld):
+            await self._uphold(turn, one, one.completion.upheld(provided), read.record)
+            return
         before = one.completion.awaited[provided.request_id]
         before = replace(before, accepted=dict(before.accepted))
         event = one.completion.answer(provided, *read.body, read.record.timestamp_ms)
         if isinstance(event, Rejected):
-            if event.code == "corrects_nothing":  # what it corrects may itself be a dead letter, and be replayed
-                raise UnsolicitedAnswerError("a correction of an answer that was not accepted")
-            turn.counted["rejected"] += 1
-            _reject(read.record, event)
+            self._rejected(turn, read.record, event)
         elif isinstance(event, Repeated):
             turn.counted["repeated" if event.same_content else "other_content"] += 1
+            self._note_if_new(turn, one, provided.request_id, before)
         elif event is None:
             turn.counted["repeated"] += 1
         else:
@@ -430,6 +410,29 @@ class AnswersHandler:
         apart = resolution and clock_apart(read.record, event.evidence, event.unavailable, resolution)
         if apart:
             turn.apart.append((read.record, event, apart))
+
+    async def _uphold(self, turn: _Turn, one: _Open, event: Upheld | Rejected | None, record: Record) -> None:
+        if isinstance(event, Rejected):
+            self._rejected(turn, record, event)
+        if not isinstance(event, Upheld):
+            return
+        upheld, told = event, self._callbacks.upheld
+        if told is not None:
+
+            async def callback(connection: AsyncConnection) -> None:
+                async with self._callbacks.in_time():
+                    await told(connection, one.demand, upheld)
+
+            effect = effect_of(one.demand, upheld, resolution=one.completion.resolved)
+            await turn.batch.act(effect, callback, alone=turn.alone)
+        turn.counted["upheld"] += 1
+
+    @staticmethod
+    def _rejected(turn: _Turn, record: Record, event: Rejected) -> None:
+        if event.code in ("corrects_nothing", "upholds_nothing"):  # that may itself be a dead letter, and be replayed
+            raise UnsolicitedAnswerError("a correction of an answer that was not accepted, or word that it stands")
+        turn.counted["rejected"] += 1
+        _reject(record, event)
 
     async def _act(self, turn: _Turn, one: _Open, delivered: Delivered) -> None:
         """Run the application's callbacks for a final answer, unless they have run."""
@@ -465,6 +468,12 @@ class AnswersHandler:
         kept.waiting, kept.late, kept.accepted = awaited.waiting, awaited.late, dict(awaited.accepted)
         kept.promised_ms = promised_ms or kept.promised_ms
         turn.requests[request] = kept
+
+    def _note_if_new(self, turn: _Turn, one: _Open, request_id: bytes, before: Awaited) -> None:
+        """A correction that says what is known already is no news, but it must be known when it comes again."""
+        awaited = one.completion.awaited[request_id]
+        if awaited.accepted != before.accepted:
+            self._note(turn, one, request_id, awaited)
 
     def _take_back(self, one: _Open, request_id: bytes, before: Awaited) -> None:
         """A callback failed: the answer was not taken."""

@@ -5,8 +5,8 @@ that carries the digest of my demand's bytes counts. Each `fetch` in it ends by 
 request id, or as undelivered when the demand has expired by the broker's time; what the broker took later is delivered
 as late and ends nothing. An answer is accepted if its envelope says what the resolution says, if it is final exactly
 when it is not `deferred`, and if it holds only the fields that the access ground let through: what is rejected is never
-released. A correction is delivered once if it names an answer that was accepted. Reading, clocks and topics are
-`chopar.requester`'s.
+released. A correction is delivered once, if it says something new and names an answer that was accepted, or none: then
+it corrects what was accepted last. Reading, clocks and topics are `chopar.requester`'s.
 """
 
 import hashlib
@@ -14,11 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
+from uuid import UUID
 
 from chopar.messages.demand import DemandResolved, Outcome, ResolvedDocument
+from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.entitlement import beyond
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, UnavailableCode
+
+Answered: TypeAlias = EvidenceProvided | EvidenceCorrected
+"""What brings an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,8 @@ class Delivered:
     """What a provider answered to one document: `evidence` (decoded, only what was let through) or `unavailable`.
 
     `final` is what the answer says of itself. `late` says that the broker took it when the demand had expired: it is
-    shown and kept, but the document is undelivered all the same. `supersedes` is the digest of the accepted answer that
-    this one corrects; None: it corrects none.
+    shown and kept, but the document is undelivered all the same. `supersedes` is the digest of the accepted answer
+    whose place this one takes, `correction_id` its id, that of the dispute if one led to it; None: it corrects none.
     """
 
     document: ResolvedDocument
@@ -36,6 +41,7 @@ class Delivered:
     final: bool
     late: bool = False
     supersedes: bytes | None = field(default=None, repr=False)
+    correction_id: UUID | None = None
 
     @property
     def ends(self) -> bool:
@@ -44,12 +50,21 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Upheld:
+    """The holder has looked again because of a dispute, and its answer stands."""
+
+    document: ResolvedDocument
+    dispute_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """An answer that does not count, and why.
 
     The codes: `wrong_provider`, `wrong_requester`, `wrong_demand`, `wrong_evidence_type` (the envelope is not of what
     was asked), `wrong_finality` (final and deferred, or neither), `not_evidence` (the body is no evidence record),
-    `not_entitled_fields` (`fields` names them), `corrects_nothing` (no answer that it could correct was accepted).
+    `not_entitled_fields` (`fields` names them), `corrects_nothing` (no answer that it could correct was accepted),
+    `upholds_nothing` (nor one that it could uphold).
     """
 
     document: ResolvedDocument
@@ -90,7 +105,12 @@ class Awaited:
     late: bool = False
     """Whether the first final answer was late."""
     accepted: dict[bytes | None, bytes] = field(default_factory=dict)
-    """Digests of accepted answers, by what each supersedes; None: the first one."""
+    """Digests of accepted answers in the order of their arrival, by SHA-256 of a correction's id; None: the first."""
+
+    @property
+    def last(self) -> bytes | None:
+        """Digest of the answer that was accepted last, and so of the one that can be disputed; None: there is none."""
+        return next(reversed(self.accepted.values()), None)
 
 
 class Completion:
@@ -142,7 +162,7 @@ class Completion:
 
     def answer(
         self,
-        provided: EvidenceProvided,
+        provided: Answered,
         evidence: Mapping[str, Any] | None,
         unavailable: EvidenceUnavailable | None,
         timestamp_ms: int,
@@ -164,15 +184,14 @@ class Completion:
         rejected = self._flaw(awaited.document, provided, evidence, unavailable)
         if rejected is not None:
             return rejected
-        supersedes, accepted = provided.supersedes, awaited.accepted
+        accepted = awaited.accepted
         said = hashlib.sha256(provided.nonce + provided.body).digest()
-        if supersedes in accepted:
-            return Repeated(awaited.document, accepted[supersedes] == said) if provided.final else None
-        if supersedes is not None:
-            if supersedes not in accepted.values():
-                return Rejected(awaited.document, "corrects_nothing")
-            accepted[supersedes] = said
-            return Delivered(awaited.document, evidence, unavailable, True, awaited.late, supersedes)
+        if isinstance(provided, EvidenceCorrected):
+            found = self._correction(awaited, provided, said, (evidence, unavailable))
+            if found is not None:
+                return found
+        elif None in accepted:
+            return Repeated(awaited.document, accepted[None] == said) if provided.final else None
         late = awaited.waiting is not Waiting.OPEN or timestamp_ms >= self._expires_ms
         if provided.final:
             accepted[None] = said
@@ -181,6 +200,44 @@ class Completion:
                 awaited.waiting = Waiting.ENDED
                 self._open -= 1
         return Delivered(awaited.document, evidence, unavailable, provided.final, late)
+
+    @staticmethod
+    def _correction(
+        awaited: Awaited,
+        corrected: EvidenceCorrected,
+        said: bytes,
+        body: tuple[Mapping[str, Any] | None, EvidenceUnavailable | None],
+    ) -> Delivered | Rejected | Repeated | None:
+        """What a correction is; None: the first answer, if nothing was accepted that it could correct."""
+        document, accepted, last = awaited.document, awaited.accepted, awaited.last
+        key = correction_key(corrected.correction_id)
+        if key in accepted:
+            return Repeated(document, accepted[key] == said)
+        if corrected.supersedes is not None and corrected.supersedes not in accepted.values():
+            return Rejected(document, "corrects_nothing")
+        if last is None:
+            accepted[None] = accepted[key] = said
+            return None
+        accepted[key] = said
+        if said == last:  # of all who were asked, some were told what was right
+            return Repeated(document, same_content=True)
+        return Delivered(document, *body, True, awaited.late, last, corrected.correction_id)
+
+    def upheld(self, upheld: EvidenceUpheld) -> Upheld | Rejected | None:
+        """Take word that an answer stands; it changes nothing, and is told as often as it comes.
+
+        Returns:
+            None if it is of another demand.
+        """
+        awaited = self._awaited.get(upheld.request_id)
+        if awaited is None:
+            return None
+        rejected = self._foreign(awaited.document, upheld)
+        if rejected is not None:
+            return rejected
+        if upheld.upholds not in awaited.accepted.values():
+            return Rejected(awaited.document, "upholds_nothing")
+        return Upheld(awaited.document, upheld.dispute_id)
 
     def expire(self) -> tuple[ResolvedDocument, ...]:
         """End what is open as undelivered; to be called when nothing more can have come in time.
@@ -203,29 +260,39 @@ class Completion:
         """Whether nothing is waited for any more."""
         return self.resolved is not None and not self._open
 
+    def _foreign(self, document: ResolvedDocument, sent: Answered | EvidenceUpheld) -> Rejected | None:
+        """What an envelope says that the resolution does not."""
+        resolved = self.resolved
+        if sent.provider != document.provider:
+            return Rejected(document, "wrong_provider")
+        if resolved is None or sent.requester != resolved.requester:
+            return Rejected(document, "wrong_requester")
+        if sent.demand_id != resolved.demand_id:
+            return Rejected(document, "wrong_demand")
+        return Rejected(document, "wrong_evidence_type") if sent.evidence_type != document.evidence_type else None
+
     def _flaw(
         self,
         document: ResolvedDocument,
-        provided: EvidenceProvided,
+        provided: Answered,
         evidence: Mapping[str, Any] | None,
         unavailable: EvidenceUnavailable | None,
     ) -> Rejected | None:
-        resolved = self.resolved
-        if provided.provider != document.provider:
-            return Rejected(document, "wrong_provider")
-        if resolved is None or provided.requester != resolved.requester:
-            return Rejected(document, "wrong_requester")
-        if provided.demand_id != resolved.demand_id:
-            return Rejected(document, "wrong_demand")
-        if provided.evidence_type != document.evidence_type:
-            return Rejected(document, "wrong_evidence_type")
+        rejected = self._foreign(document, provided)
+        if rejected is not None:
+            return rejected
         if unavailable is None and not _is_evidence(evidence):
             return Rejected(document, "not_evidence")
         deferred = unavailable is not None and unavailable.code is UnavailableCode.DEFERRED
-        if provided.final is deferred or (provided.supersedes is not None and not provided.final):
+        if provided.final is deferred:
             return Rejected(document, "wrong_finality")
         excess = beyond(evidence, document.fields) if evidence is not None else []
         return Rejected(document, "not_entitled_fields", tuple(excess)) if excess else None
+
+
+def correction_key(correction_id: UUID) -> bytes:
+    """By what an accepted correction is kept."""
+    return hashlib.sha256(correction_id.bytes).digest()
 
 
 def _is_evidence(datum: Mapping[str, Any] | None) -> bool:

@@ -16,6 +16,7 @@ from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError, TooLargeError, UndecodableError
 from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_text, uuid7, uuid7_milliseconds
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.record import whole_milliseconds
 from chopar.schema_registry import Decoder, Encoder, SchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
@@ -146,6 +147,22 @@ class DemandSender:
     async def _deliver(self, demands: Sequence[tuple[UUID, bytes]]) -> list[Sent | ChoparError]:
         """Send demands by their ids and bytes; one entry each, in order, as of `Producer.send`."""
         return await self._producer.send([self._outgoing(demand_id, value) for demand_id, value in demands])
+
+    async def _send_dispute(self, dispute: EvidenceDisputed) -> None:
+        """Send a dispute. When this returns the broker has acknowledged it.
+
+        Raises:
+            ChoparError: as of `Producer.send`, or the schema registry does not know its record.
+        """
+        await self._encoder.prepare(EvidenceDisputed)
+        source, time_ms = f"/agencies/{self.agency}", uuid7_milliseconds(dispute.dispute_id)
+        origin = Origin(source=source, time_ms=time_ms, correlation_id=dispute.demand_id)
+        place, value = partition_of(origin.key, PARTITIONS), self._encoder.encode(dispute)
+        [sent] = await self._producer.send(
+            [outgoing(self._topic, place, value, dispute.dispute_id, EvidenceDisputed.RECORD, origin)]
+        )
+        if isinstance(sent, ChoparError):
+            raise sent
 
     def _outgoing(self, demand_id: UUID, value: bytes) -> Outgoing:
         # The time of its id: a demand that is sent again is the same message, to the byte.

@@ -30,20 +30,29 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar import requester_store as store
-from chopar.answers import AnswersHandler, Callbacks, Completed, Receives, TakesCompletion, TakesResolution
+from chopar.answer_callbacks import (
+    Callbacks,
+    Completed,
+    Receives,
+    TakesCompletion,
+    TakesResolution,
+    TakesUpheld,
+)
+from chopar.answers import AnswersHandler
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.inbox import Inbox
 from chopar.bus.port import Admin, Bus, Sent, TopicPartition, partition_of
 from chopar.bus.replay import Replays
 from chopar.completion import Waiting
 from chopar.demand_sender import CLOCKS_APART, DemandSender
+from chopar.disputes import Objection, disputed
 from chopar.errors import ConfigurationError, DeliveryError, TooLargeError, UnavailableError
-from chopar.identifiers import DataSubject
+from chopar.identifiers import DataSubject, uuid7
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED, PARTITIONS
 
-__all__ = ["Completed", "DurableRequester", "WaitingDocument"]
+__all__ = ["Completed", "DurableRequester", "Objection", "WaitingDocument"]
 
 _AT_ONCE = 500
 _PURGE_EVERY = timedelta(hours=6)
@@ -165,6 +174,15 @@ class DurableRequester(DemandSender):
         It runs in the transaction of the last answer, or when the demand has expired.
         """
         self._callbacks.completed = function
+        return function
+
+    def upheld(self, function: TakesUpheld) -> TakesUpheld:
+        """Make a function the one that is told that a holder has looked again and stands by its answer.
+
+        It is given the transaction, the demand and an `Upheld`, and runs once for each dispute. A holder that does not
+        stand by it corrects it, which `receives` is told.
+        """
+        self._callbacks.upheld = function
         return function
 
     async def __aenter__(self) -> Self:
@@ -292,6 +310,32 @@ class DurableRequester(DemandSender):
         except BaseException:
             self._producer_failed = True
             raise
+
+    async def dispute(self, demand_id: UUID, objection: Objection) -> UUID:
+        """Dispute an answer that was acted on. When this returns the broker has acknowledged the dispute.
+
+        Nothing is kept of it: what the holder says to it comes as any answer does (`receives`, `upheld`), and a holder
+        that is asked to look twice says the same twice.
+
+        Returns:
+            The id of the dispute.
+
+        Raises:
+            NotFoundError: no answer to this document was accepted, or the demand has expired.
+            UndecodableError: it is not a valid message.
+            UnavailableError: database, broker or schema registry do not answer; dispute again.
+        """
+        now = self._clock()
+        awaited, demand, value = await self._handler.accepted(demand_id)
+        dispute_id = uuid7(now, self._random_bits(74))
+        message = disputed(objection, demand, value, awaited, dispute_id=dispute_id, now=now)
+        await self._renew_producer()
+        try:
+            await self._send_dispute(message)
+        except UnavailableError:
+            self._producer_failed = True
+            raise
+        return dispute_id
 
     async def run(self) -> None:
         """Act on what arrives, until `stop`.

@@ -12,6 +12,7 @@
         WrongRecordError              wrong_record            (a schema of another record)
         TooLargeError                 too_large               (over the topic's limit)
         UnsolicitedAnswerError        unsolicited_answer      (an answer to no demand of ours)
+        DisputeRefusedError           dispute_refused         (of no answer that it could be about)
         HandlerFailedError            handler_failed          (our code failed on it three times)
         KilledItsProcessError         killed_its_process      (three processes died while they handled it)
       UnavailableError (retriable)  a thing we depend on does not answer; try again later
@@ -112,6 +113,12 @@ class UnsolicitedAnswerError(RecordError):
     """An answer whose request id belongs to no demand of this requester."""
 
     code = "unsolicited_answer"
+
+
+class DisputeRefusedError(RecordError):
+    """A dispute of nothing that was asked, or of something whose time is over; the message says which."""
+
+    code = "dispute_refused"
 
 
 class HandlerFailedError(RecordError):

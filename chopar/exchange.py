@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from uuid import UUID
@@ -15,9 +16,11 @@ import structlog
 
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
-from chopar.completion import Completion, Delivered, Rejected, Repeated, Undelivered
+from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
+from chopar.disputes import Objection, disputed
 from chopar.errors import ChoparError, RecordError, SchemaNotYetKnownError, SchemaRegistryUnavailableError
 from chopar.messages.demand import Demand, DemandResolved
+from chopar.messages.dispute import EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
 from chopar.schema_registry import Decoder
 from chopar.topics import DEMAND_RESOLVED
@@ -27,13 +30,17 @@ _AGAIN_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
-Event: TypeAlias = DemandResolved | Delivered | Rejected | Undelivered
+_Answer: TypeAlias = Answered | EvidenceUpheld
+_ANSWERS: tuple[type[_Answer], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
+
+Event: TypeAlias = DemandResolved | Delivered | Upheld | Rejected | Undelivered
 
 
 class Exchange:
     """One demand under way. Iterate it for what arrives; it ends, and takes no more, when the demand is complete.
 
-    Leave it early by `aclose`, or by leaving it as a context; its requester closes what was left open.
+    After a dispute (`Requester.dispute`) it goes on until the dispute is answered, or the demand has expired. Leave
+    it early by `aclose`, or by leaving it as a context; its requester closes what was left open.
     """
 
     def __init__(
@@ -49,12 +56,15 @@ class Exchange:
         """Of the records of this demand."""
         self.elapsed_seconds = elapsed_seconds
         """How long ago the demand was handed to the bus."""
+        self._value = value
         self._completion = Completion(value, demand.expires_at)
         self._decoder = decoder
         self._tell_closed = closed
         self._closed = False
         self._read_to_end = False
         self._expired = False
+        self._disputes: set[UUID] = set()
+        """Those that are not answered yet."""
         self._waiting: list[Record] = []
         """Records of this demand that were read and not dealt with, in the order in which they came."""
         self._noted: list[Record] = []
@@ -70,8 +80,9 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether every document has its end, and all of it was told."""
-        return (self._completion.complete or self._expired) and not self._events
+        """Whether every document and every dispute has its end, and all of it was told."""
+        ended = self._completion.complete and not self._disputes
+        return (ended or self._expired) and not self._events
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,6 +97,24 @@ class Exchange:
         self._closed = True
         self._tell_closed(self)
         self._news.set()
+
+    def disputed(self, objection: Objection, dispute_id: UUID, now: datetime) -> EvidenceDisputed:
+        """The message that disputes the answer that was accepted last for a document.
+
+        Raises:
+            NotFoundError: there is no such answer, or the demand has expired.
+        """
+        awaited = self._completion.awaited
+        return disputed(objection, self.demand, self._value, awaited, dispute_id=dispute_id, now=now)
+
+    def await_dispute(self, dispute_id: UUID) -> None:
+        """Take records again, until this dispute is answered."""
+        self._disputes.add(dispute_id)
+        self._closed = False
+
+    def forget_dispute(self, dispute_id: UUID) -> None:
+        """It was not sent."""
+        self._disputes.discard(dispute_id)
 
     def take(self, record: Record) -> None:
         """A record of this demand was read."""
@@ -153,13 +182,13 @@ class Exchange:
                     break
                 else:
                     value = record.value or b""
-                    provided = self._decoder.message_now(value, EvidenceProvided)
-                    if provided is None:
-                        provided = await self._decoder.message(value, EvidenceProvided)
-                    request = provided.request_id
+                    answer = self._decoder.one_of_now(value, *_ANSWERS)
+                    if answer is None:
+                        answer = await self._decoder.one_of(value, *_ANSWERS)
+                    request = answer.request_id
                     if request in unread:
                         continue
-                    event = await self._answer(provided, record)
+                    event = await self._answer(answer, record)
             except (SchemaNotYetKnownError, SchemaRegistryUnavailableError) as error:
                 unread.add(request)
                 if record not in self._noted:
@@ -183,30 +212,39 @@ class Exchange:
             resolved = await self._decoder.message(value, DemandResolved)
         return resolved if self._completion.resolve(resolved) else None
 
-    async def _answer(self, provided: EvidenceProvided, record: Record) -> Delivered | Rejected | None:
-        if not self._completion.knows(provided.request_id):
+    async def _answer(self, answer: _Answer, record: Record) -> Delivered | Upheld | Rejected | None:
+        if not self._completion.knows(answer.request_id):
             _log.warning("answer.unsolicited", topic=record.topic, offset=record.offset)  # no sender's text in logs
             return None
+        event = (
+            self._completion.upheld(answer)
+            if isinstance(answer, EvidenceUpheld)
+            else await self._provided(answer, record.timestamp_ms)
+        )
+        if isinstance(event, Rejected):
+            provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
+            _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
+        elif isinstance(answer, EvidenceUpheld):
+            self._disputes.discard(answer.dispute_id)
+        elif isinstance(answer, EvidenceCorrected):
+            self._disputes.discard(answer.correction_id)
+        if isinstance(event, Delivered) and self._completion.resolved is not None:
+            apart = clock_apart(record, event.evidence, event.unavailable, self._completion.resolved)
+            if apart is not None:
+                say_apart(record, event, apart)
+        return None if isinstance(event, Repeated) else event
+
+    async def _provided(self, provided: Answered, timestamp_ms: int) -> Delivered | Rejected | Repeated | None:
         name, datum = self._decoder.datum_now(provided.body) or await self._decoder.datum(provided.body)
         unavailable: EvidenceUnavailable | None = None
         evidence: dict[str, Any] | None = datum
         if name == EvidenceUnavailable.RECORD:
             unavailable, evidence = EvidenceUnavailable.from_avro(datum), None
-        event = self._completion.answer(provided, evidence, unavailable, record.timestamp_ms)
-        if isinstance(event, Repeated):
-            return None
-        if isinstance(event, Rejected):
-            provider = event.document.provider  # whom the gateway asked; nothing of the envelope goes to the log
-            _log.error("answer.rejected", code=event.code, provider=provider, topic=record.topic, offset=record.offset)
-        elif event is not None and self._completion.resolved is not None:
-            apart = clock_apart(record, evidence, unavailable, self._completion.resolved)
-            if apart is not None:
-                say_apart(record, event, apart)
-        return event
+        return self._completion.answer(provided, evidence, unavailable, timestamp_ms)
 
     def _expire(self) -> None:
         """End what is open when nothing more can have come in time, and nothing of it waits to be readable."""
-        if not self._read_to_end or self._expired or self._completion.complete:
+        if not self._read_to_end or self._expired or (self._completion.complete and not self._disputes):
             return
         resolved = self._completion.resolved is not None
         if any(resolved or _is_resolution(record) for record in self._waiting):

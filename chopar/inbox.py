@@ -13,17 +13,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from chopar.bus.inbox import Effect, EffectKey
-from chopar.completion import Delivered
+from chopar.completion import Delivered, Upheld
 from chopar.errors import NotAnEffectError
 from chopar.messages.demand import Demand, DemandResolved, ResolvedDocument
 
 
-def effect_of(demand: Demand, delivered: Delivered, *, resolution: DemandResolved | None = None) -> Effect:
-    """The effect of a final answer, late ones and corrections included; each correction is an effect of its own.
+def effect_of(demand: Demand, delivered: Delivered | Upheld, *, resolution: DemandResolved | None = None) -> Effect:
+    """The effect of a final answer, late ones included; each correction and each upheld answer is an effect of its own.
 
     Args:
         demand: as it was sent.
-        delivered: what a provider answered.
+        delivered: what a provider answered, or that it stands by it.
         resolution: of the demand. Needed only where two documents of the demand are alike but for the values of their
             parameters: an answer does not repeat these.
 
@@ -32,13 +32,18 @@ def effect_of(demand: Demand, delivered: Delivered, *, resolution: DemandResolve
             `resolution` does not say which.
     """
     document = delivered.document
-    if not delivered.final:
+    if isinstance(delivered, Delivered) and not delivered.final:
         raise NotAnEffectError("an answer that is not final is not acted on")
     if document.provider is None:
         raise NotAnEffectError("nobody was asked for this document")
     parameters = _parameters(demand, document, resolution)
+    correction: bytes | None = None
+    if isinstance(delivered, Upheld):
+        correction = b"upheld" + delivered.dispute_id.bytes
+    elif delivered.correction_id is not None:
+        correction = delivered.correction_id.bytes
     key = EffectKey.of(
-        demand.requester, demand.demand_id, document.document_type, document.about, parameters, delivered.supersedes
+        demand.requester, demand.demand_id, document.document_type, document.about, parameters, correction
     )
     return Effect(key, _content(delivered), document.provider)
 
@@ -82,8 +87,10 @@ def _place(document: ResolvedDocument) -> tuple[str, str | None, tuple[str, ...]
     return document.document_type, document.about, document.parameter_names, document.replaces
 
 
-def _content(delivered: Delivered) -> bytes:
+def _content(delivered: Delivered | Upheld) -> bytes:
     """SHA-256 of what was said, whatever the order of its fields or the offset of its times."""
+    if isinstance(delivered, Upheld):
+        return hashlib.sha256(b"upheld").digest()
     said: tuple[str, Any] = ("evidence", delivered.evidence)
     if delivered.unavailable is not None:
         said = ("unavailable", delivered.unavailable.model_dump(mode="python"))

@@ -18,19 +18,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from chopar.bus.port import Bus, Reader, TopicPartition, partition_of
 from chopar.completion import Undelivered
 from chopar.demand_sender import CLOCKS_APART, DemandSender, subject
+from chopar.disputes import Objection
 from chopar.errors import ChoparError, StopError, TooLargeError, UnavailableError
 from chopar.exchange import Event, Exchange
-from chopar.identifiers import AgencyId, DataSubject
+from chopar.identifiers import AgencyId, DataSubject, uuid7
 from chopar.messages.demand import Demand, DemandedDocument
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED, PARTITIONS
 
-__all__ = ["Event", "Exchange", "Requester", "Undelivered", "subject"]
+__all__ = ["Event", "Exchange", "Objection", "Requester", "Undelivered", "subject"]
 
 _BATCH = 500
 _LISTEN_SECONDS = 0.5
@@ -137,6 +139,34 @@ class Requester(DemandSender):
                 result = TooLargeError(f"the demand has {len(value)} bytes, more than its topic takes")
             told.append(result)
         return told
+
+    async def dispute(self, exchange: Exchange, objection: Objection) -> UUID:
+        """Dispute an answer, and follow its exchange again: iterate it for what the holder says.
+
+        That is a `Delivered` with `supersedes`, or an `Upheld`. When this returns the broker has acknowledged the
+        dispute.
+
+        Returns:
+            The id of the dispute.
+
+        Raises:
+            NotFoundError: no answer to this document was accepted, or the demand has expired.
+            UndecodableError: it is not a valid message.
+            DeliveryError: not acknowledged; dispute again, a holder that looks twice says the same.
+            BrokerUnavailableError: no broker answers.
+            SchemaRegistryUnavailableError: the exchange does not know disputes yet.
+        """
+        now = self._clock()
+        message = exchange.disputed(objection, uuid7(now, self._random_bits(74)), now)
+        await self._listener.start()
+        exchange.await_dispute(message.dispute_id)
+        self._listener.follow(exchange)
+        try:
+            await self._send_dispute(message)
+        except BaseException:
+            exchange.forget_dispute(message.dispute_id)
+            raise
+        return message.dispute_id
 
     def _exchange(self, demand: Demand, value: bytes, began: float) -> Exchange:
         exchange = Exchange(demand, value, self._decoder, lambda: self._monotonic() - began, self._listener.leave)

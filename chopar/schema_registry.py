@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -385,6 +385,22 @@ class Decoder:
     async def message(self, value: bytes, model: type[_M]) -> _M:
         """Decode a value into a message; errors as of `datum`, and UndecodableError if it is no valid message."""
         writer, body = await self._writer(value)
+        return decode_message(body, writer, self._files.parsed(model.RECORD), model)
+
+    async def one_of(self, value: bytes, *models: type[_M]) -> _M:
+        """As `message`, of the one of these models whose record it is; WrongRecordError if it is none of theirs."""
+        writer, body = await self._writer(value)
+        return self._one_of(writer, body, models)
+
+    def one_of_now(self, value: bytes, *models: type[_M]) -> _M | None:
+        """As `one_of`; None if the registry has to be asked first."""
+        schema_id, body = unframe(value)
+        writer = self._writers.get(schema_id)
+        return None if writer is None else self._one_of(writer, body, models)
+
+    def _one_of(self, writer: ParsedSchema, body: bytes, models: Sequence[type[_M]]) -> _M:
+        name = schema_name(writer)
+        model = next((model for model in models if name == model.RECORD), models[0])
         return decode_message(body, writer, self._files.parsed(model.RECORD), model)
 
     def message_now(self, value: bytes, model: type[_M]) -> _M | None:

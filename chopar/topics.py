@@ -116,18 +116,23 @@ def _topic(
     return Topic(name, records, key, retention_ms, compacted, partitions, writers, readers, per)
 
 
+_DISPUTED = "chopar.evidence.EvidenceDisputed"
 DEMAND_SUBMITTED = _topic(
-    "demand.submitted.", ("chopar.demand.Demand",), (Role.AGENCY,), (Role.GATEWAY,), per="requester"
+    "demand.submitted.", ("chopar.demand.Demand", _DISPUTED), (Role.AGENCY,), (Role.GATEWAY,), per="requester"
 )
 DEMAND_RESOLVED = _topic(
     "demand.resolved.", ("chopar.demand.DemandResolved",), (Role.GATEWAY,), (Role.AGENCY,), per="requester"
 )
 EVIDENCE_REQUESTED = _topic(
-    "evidence.requested.", ("chopar.evidence.EvidenceRequested",), (Role.GATEWAY,), (Role.AGENCY,), per="provider"
+    "evidence.requested.",
+    ("chopar.evidence.EvidenceRequested", _DISPUTED),
+    (Role.GATEWAY,),
+    (Role.AGENCY,),
+    per="provider",
 )
 EVIDENCE_PROVIDED = _topic(
     "evidence.provided.",
-    ("chopar.evidence.EvidenceProvided",),
+    ("chopar.evidence.EvidenceProvided", "chopar.evidence.EvidenceUpheld", "chopar.evidence.EvidenceCorrected"),
     (Role.PROVIDERS,),
     (Role.AGENCY,),
     retention_ms=_EVIDENCE_MS,

@@ -50,7 +50,8 @@ BEFORE = (ExchangeRecorded.RECORD, DemandResolved.RECORD)
 """Records that are acknowledged before any `AFTER` is sent, one of each."""
 AFTER = EvidenceRequested.RECORD
 """The record of which there is one for each document to fetch."""
-_SOURCE = "/gateway"
+SOURCE = "/gateway"
+"""`ce_source` of all that the gateway says of a demand."""
 
 
 class Cause(NamedTuple):
@@ -150,7 +151,7 @@ class Reply:
     def __init__(self, cause: Cause, key: bytes | None = None) -> None:
         topic, self._partition, offset, timestamp_ms, _, demand_id, _, trace = cause
         self._ids = Derivation(topic, self._partition, offset)
-        self.origin = Origin(_SOURCE, timestamp_ms, demand_id, f"{topic}/{self._partition}/{offset}", trace, key)
+        self.origin = Origin(SOURCE, timestamp_ms, demand_id, f"{topic}/{self._partition}/{offset}", trace, key)
 
     def message(self, topic: str, record: str, number: int, value: bytes) -> Outgoing:
         """One of them; its id follows from the cause, its record and its number among those of its record."""

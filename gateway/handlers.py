@@ -1,22 +1,24 @@
 """What the gateway does with each record of `demand.submitted`: find its cause, and answer it.
 
 The table of first records decides what is a repetition; `gateway.answer` makes the messages, `gateway.rendering` makes
-them again for demands that are alike.
+them again for demands that are alike, `gateway.disputes` those that pass on a dispute.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.errors import UndecodableError
+from chopar.errors import DisputeRefusedError, RecordError, UndecodableError
 from chopar.identifiers import AgencyId
 from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
+from gateway.disputes import passed_on
 from gateway.law_reader import LawReader
 from gateway.rebuild import rebuild
 from gateway.rendering import Renderings
@@ -39,7 +41,7 @@ class GatewayHandler:
     def __init__(self, bus: Bus, law: LawReader, metrics: CollectorRegistry, folder: Path | None = None) -> None:
         self._bus = bus
         self._law = law
-        self._first = FirstRecords(folder)
+        self._first = FirstRecords(folder, self._is_dispute)
         self._counters: dict[tuple[AgencyId, str], Counter] = {}
         self._requesters: dict[str, AgencyId] = {}
         self._renderings: dict[Standing, Renderings] = {}
@@ -55,10 +57,11 @@ class GatewayHandler:
 
         Raises:
             FirstRecordsLostError: there is no table, and what it should hold may have left the log.
+            UnavailableError: what held when a record was taken is not settled yet.
         """
         self.rebuilding += 1
         try:
-            read = await rebuild(self._bus, self._first, partitions)
+            read = await rebuild(self._bus, self._first, partitions, self._law.known_at)
         finally:
             self.rebuilding -= 1
         _log.info("first_records.ready", partitions=len(partitions), read=read, ids=sum(self._first.sizes().values()))
@@ -82,17 +85,23 @@ class GatewayHandler:
         """Fold every record, also one that is given up: which is the first of its id is the log's to say."""
         self._first.fold(record)
 
+    def _is_dispute(self, record: Record) -> bool:
+        return self._law.law.is_dispute(record.value, record.timestamp_ms)
+
     def handle(self, record: Record) -> Outputs:
         """Answer one record, which has been seen.
 
         Raises:
             UndecodableError: its key is no canonical demand id, so nobody could be answered.
+            DisputeRefusedError: it is a dispute of nothing that was asked, or comes too late.
             LawIncompleteError: what held at the first record of its id is not on this machine.
         """
         demand_id = demand_id_of(record)
         if demand_id is None or record.value is None:
             raise UndecodableError("the key is not a demand id (36 characters of a UUIDv7)")
         requester = self._requester(record.topic)
+        if self._is_dispute(record):
+            return self._pass_on(record, requester, demand_id, record.value)
         refused = out_of_time(demand_id, record.timestamp_ms)
         offset, timestamp_ms = record.offset, record.timestamp_ms
         if refused is None:
@@ -115,6 +124,28 @@ class GatewayHandler:
         standing = self._law.standing_at(timestamp_ms)
         outputs = self._renderings_by(standing).answer(cause) if refused is None else answer(cause, standing, refused)
         self._count(requester, refused or ("repeated" if offset != record.offset else "answered"))
+        return outputs
+
+    def _pass_on(self, record: Record, requester: AgencyId, demand_id: UUID, value: bytes) -> Outputs:
+        """A dispute goes to its holder; one that is refused, to the dead letters: nobody is owed an answer to it."""
+        said = Cause(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp_ms,
+            requester=requester,
+            demand_id=demand_id,
+            value=value,
+            trace=record.header("traceparent"),
+        )
+        try:
+            if out_of_time(demand_id, record.timestamp_ms):
+                raise DisputeRefusedError("a dispute whose demand's time is over")
+            outputs = passed_on(said, self._first.first(record, demand_id), self._law.standing_at)
+        except RecordError:
+            self._count(requester, "dispute_refused")
+            raise
+        self._count(requester, "disputed")
         return outputs
 
     def _count(self, requester: AgencyId, outcome: str) -> None:

@@ -9,7 +9,9 @@ partition never step back by half the lead.
 
 from dataclasses import dataclass
 
+from chopar.avro import frame
 from chopar.identifiers import derived_uuid
+from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.law import ListActivated
 
 MARK_KEY = b"mark"
@@ -27,6 +29,11 @@ class Activation:
     effective_at_ms: int
     message: ListActivated
 
+    @property
+    def disputes(self) -> frozenset[bytes]:
+        """With which frames disputes begin by it."""
+        return frozenset(frame(one.id, b"") for one in self.message.schemas if one.record == EvidenceDisputed.RECORD)
+
 
 class Law:
     """What has been read of `law.activated` so far."""
@@ -35,6 +42,8 @@ class Law:
         self._activations: list[Activation] = []  # those that count, in the order in which they come into force
         self._lead_ms = 0
         self._read_to_ms = -1
+        self._disputes: frozenset[bytes] = frozenset()
+        """With which frames disputes begin by any of them."""
 
     def read(self, offset: int, timestamp_ms: int, message: ListActivated | None) -> None:
         """Take the next record; None stands for a mark, of which only the stamp counts."""
@@ -42,11 +51,14 @@ class Law:
         if message is None:
             return
         effective_ms = int(message.effective_at.timestamp() * 1000)
+        activation = Activation(offset, timestamp_ms, effective_ms, message)
         if not self._activations:
             self._lead_ms = message.lead_seconds * 1000
-            self._activations.append(Activation(offset, timestamp_ms, effective_ms, message))
+            self._activations.append(activation)
+            self._disputes |= activation.disputes
         elif timestamp_ms + self._lead_ms <= effective_ms:
-            self._activations.append(Activation(offset, timestamp_ms, effective_ms, message))
+            self._activations.append(activation)
+            self._disputes |= activation.disputes
             first, *later = self._activations
             self._activations = [first, *sorted(later, key=lambda a: (a.effective_at_ms, a.offset))]
 
@@ -74,6 +86,13 @@ class Law:
             if activation.effective_at_ms <= timestamp_ms:
                 held = activation
         return held
+
+    def is_dispute(self, value: bytes | None, timestamp_ms: int) -> bool:
+        """Whether a record of `demand.submitted` is a dispute by the schemas that are accepted at its broker time."""
+        if value is None or value[:5] not in self._disputes:
+            return False
+        held = self.held_at(timestamp_ms)
+        return held is not None and value[:5] in held.disputes
 
     def counted(self) -> tuple[Activation, ...]:
         """The activations that count, in the order in which they come into force."""

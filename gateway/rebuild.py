@@ -1,10 +1,11 @@
 """Brings the table of first records up to date from the log, when partitions are assigned.
 
 A part that was kept is continued where it ends, if the log still holds the very record that it ended with; otherwise it
-is thrown away and read again from the beginning. Keys, values' digests and times alone are needed: nothing is decoded.
+is thrown away and read again from the beginning. Keys, schema ids, values' digests and times alone are needed: nothing
+is decoded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -21,13 +22,23 @@ _LONGEST_LAG_MS = 3 * DAY_MS
 _log = structlog.get_logger()
 
 
-async def rebuild(bus: Bus, table: FirstRecords, partitions: Mapping[TopicPartition, int]) -> int:
+async def _nothing_to_know(_: int) -> None:
+    """Whoever has no law to read."""
+
+
+async def rebuild(
+    bus: Bus,
+    table: FirstRecords,
+    partitions: Mapping[TopicPartition, int],
+    known_at: Callable[[int], Awaitable[None]] = _nothing_to_know,
+) -> int:
     """Open the parts of these partitions and fold what they lack up to the offset that each is to be read from.
 
     Args:
         bus: where the log is.
         table: to be brought up to date.
         partitions: the offset that each will be read from.
+        known_at: waits until it is settled what held at a broker time, by which the table tells disputes.
 
     Returns:
         How many records were read.
@@ -35,7 +46,7 @@ async def rebuild(bus: Bus, table: FirstRecords, partitions: Mapping[TopicPartit
     Raises:
         FirstRecordsLostError: a part is missing, its log has lost its beginning, and its reader is over three days
             behind.
-        UnavailableError: the broker does not answer.
+        UnavailableError: the broker does not answer, or it is not settled what held.
     """
     kept = {partition: table.open(partition) for partition in partitions}
     wanted = [p for p, offset in partitions.items() if offset > 0 or kept[p] is not None]
@@ -44,7 +55,7 @@ async def rebuild(bus: Bus, table: FirstRecords, partitions: Mapping[TopicPartit
     reader = bus.reader(dict.fromkeys(wanted))
     await reader.start()
     try:
-        return await _Rebuilding(table, reader, {p: partitions[p] for p in wanted}, kept).run()
+        return await _Rebuilding(table, reader, {p: partitions[p] for p in wanted}, kept, known_at).run()
     finally:
         await reader.stop()
 
@@ -58,11 +69,13 @@ class _Rebuilding:
         reader: Reader,
         until: Mapping[TopicPartition, int],
         kept: Mapping[TopicPartition, Reached | None],
+        known_at: Callable[[int], Awaitable[None]],
     ) -> None:
         self._table = table
         self._reader = reader
         self._until = until
         self._kept = kept
+        self._known_at = known_at
         self._begins: dict[TopicPartition, int] = {}
         self._to_check: dict[TopicPartition, Reached] = {}
 
@@ -97,9 +110,11 @@ class _Rebuilding:
                     await self._begin_anew(partition, ends[partition])
                     self._reader.seek(partition, self._begins[partition])
                     continue
-                for record in records:
-                    if record.offset < self._until[partition]:
-                        self._table.fold(record)
+                fresh = [record for record in records if record.offset < self._until[partition]]
+                if fresh:
+                    await self._known_at(max(record.timestamp_ms for record in fresh))
+                for record in fresh:
+                    self._table.fold(record)
         return read
 
     async def _begin_anew(self, partition: TopicPartition, end: int) -> None:

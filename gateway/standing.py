@@ -7,11 +7,12 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chopar.avro import ParsedSchema, decode_body, encode_body, frame, parse_schema, unframe
 from chopar.errors import ConfigurationError, LawIncompleteError, UndecodableError
 from chopar.messages.demand import Demand, DemandResolved, FetchMode
+from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.law import ListActivated
@@ -20,13 +21,15 @@ from chopar.secret_files import read_secret
 from gateway.bundle import load, schema_texts
 from gateway.list_version import ListVersion
 
+_M = TypeVar("_M", bound=Message)
+
 RULES_NUMBER = 1
 """Number of the resolver's rules and limits. A change of outcome by code alone gets the next one."""
 
 KNOWN_RULES = frozenset({RULES_NUMBER})
 
-ACCEPTED = (Demand,)
-"""Records that agencies may write on `demand.submitted`."""
+ACCEPTED = (Demand, EvidenceDisputed)
+"""Records that agencies may write on `demand.submitted`. A list version may lack disputes: then there are none."""
 
 OUTPUTS = (DemandResolved, EvidenceRequested, ExchangeRecorded)
 """Records that the gateway writes."""
@@ -67,16 +70,15 @@ class Standing:
         texts = schema_texts(files)
         self._accepted: dict[int, ParsedSchema] = {}
         self._outputs: dict[str, tuple[int, ParsedSchema]] = {}
-        accepted = {model.RECORD for model in ACCEPTED}
         for schema in message.schemas:
             text = texts.get(schema.record, "")
             if hashlib.sha256(text.encode()).digest() != schema.sha256:
                 raise LawIncompleteError(f"the schema of {schema.record} is not the one in force")
             parsed = parse_schema(text)
-            if schema.record in accepted:
+            if schema.record == Demand.RECORD:
                 self._accepted[schema.id] = parsed
             self._outputs[schema.record] = (schema.id, parsed)
-        missing = {model.RECORD for model in (*ACCEPTED, *OUTPUTS)} - set(self._outputs)
+        missing = {model.RECORD for model in (Demand, *OUTPUTS)} - set(self._outputs)
         if missing:
             raise LawIncompleteError(f"no schema was activated for {', '.join(sorted(missing))}")
         self._reader = self._outputs[Demand.RECORD][1]
@@ -108,9 +110,32 @@ class Standing:
         datum: dict[str, Any] = decode_body(body, writer, self._reader)
         return Demand.from_avro(datum)
 
+    def decode_dispute(self, value: bytes) -> EvidenceDisputed:
+        """Read a dispute, by the schema that is accepted.
+
+        Raises:
+            RecordError: it cannot be read.
+        """
+        return self._decode(value, EvidenceDisputed)
+
+    def decode_request(self, value: bytes) -> EvidenceRequested:
+        """Read a request that the gateway has made by this.
+
+        Raises:
+            RecordError: it was made by something else.
+        """
+        return self._decode(value, EvidenceRequested)
+
+    def _decode(self, value: bytes, model: type[_M]) -> _M:
+        schema_id, body = unframe(value)
+        known, schema = self._outputs.get(model.RECORD, (None, None))
+        if schema_id != known:
+            raise UndecodableError(f"not the schema of {model.__name__} that is in force")
+        return model.from_avro(decode_body(body, schema))
+
     @property
     def accepted(self) -> Mapping[int, ParsedSchema]:
-        """The schemas that are accepted on `demand.submitted`, by id."""
+        """The schemas that are accepted for demands, by id."""
         return self._accepted
 
     def encode(self, message: Message) -> bytes:

@@ -10,7 +10,7 @@ Memory stays flat: SQLite's page cache is all that is held, and one batch.
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -223,10 +223,12 @@ class FirstRecords:
 
     Args:
         folder: where its files lie; None: in memory.
+        is_dispute: which records are disputes of what was answered, and so are no first of an id; none by default.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, is_dispute: Callable[[Record], bool] = lambda record: False) -> None:
         self._folder = folder
+        self._is_dispute = is_dispute
         self._parts: dict[tuple[str, int], _Part] = {}  # a TopicPartition is one
         self._folded: set[_Part] = set()  # since they were written: few of the hundreds that a gateway holds
 
@@ -253,13 +255,13 @@ class FirstRecords:
     def fold(self, record: Record) -> None:
         """Take the next record of its partition in order.
 
-        It is not folded if it has no value or no canonical key, or if its id is out of time.
+        It is not folded if it has no value or no canonical key, if its id is out of time, or if it is a dispute.
 
         Raises:
             StoreUnavailableError: the disk is full, or somebody holds the file.
         """
         demand_id = demand_id_of(record)
-        if demand_id is not None and out_of_time(demand_id, record.timestamp_ms):
+        if demand_id is not None and (out_of_time(demand_id, record.timestamp_ms) or self._is_dispute(record)):
             demand_id = None
         part = self._parts[record.topic, record.partition]
         self._folded.add(part)

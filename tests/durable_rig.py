@@ -19,10 +19,11 @@ from chopar.bus.dead_letter import read_dead_letter
 from chopar.bus.inbox import Inbox
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, partition_of
-from chopar.completion import Delivered
+from chopar.completion import Delivered, Upheld
 from chopar.durable_requester import Completed, DurableRequester
 from chopar.identifiers import PersonId, agency_id
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, FetchMode, Outcome, PersonMayBeAsked
+from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt, UnavailableCode
 from chopar.messages.record import Message
 from chopar.requester import subject
@@ -100,6 +101,10 @@ class DurableRig:
             kind = "corrected" if delivered.supersedes else "late" if delivered.late else "received"
             await note(transaction, f"{demand.case_id} {kind} {delivered.document.document_type} {said}")
             self.hook(demand)
+
+        @requester.upheld
+        async def upheld(transaction: AsyncConnection, demand: Demand, told: Upheld) -> None:
+            await note(transaction, f"{demand.case_id} upheld {told.document.document_type}")
 
         @requester.completed
         async def completed(transaction: AsyncConnection, demand: Demand, ended: Completed) -> None:
@@ -202,6 +207,50 @@ class DurableRig:
         )
         await self.put(PROVIDED, demand.demand_id, message, ce_time)
         return hashlib.sha256(message.nonce + message.body).digest()
+
+    async def correct(
+        self,
+        demand: Demand,
+        correction_id: UUID,
+        supersedes: bytes | None = None,
+        paper: str = "paper-a",
+        *,
+        has_debt: bool = True,
+        **changes: Any,
+    ) -> bytes:
+        """A provider corrects; gives the digest of its answer."""
+        evidence = TaxDebt(has_debt=has_debt, fields_given=("has_debt",), source_register="register", as_of=NOW)
+        message = EvidenceCorrected.from_avro(
+            {
+                "request_id": request_id(demand, paper),
+                "demand_id": demand.demand_id,
+                "provider": "tax-committee",
+                "requester": HET,
+                "evidence_type": "tax-debt",
+                "correction_id": correction_id,
+                "nonce": b"n" * 32,
+                "supersedes": supersedes,
+                "body": self.encoder.encode(evidence),
+                **changes,
+            }
+        )
+        await self.put(PROVIDED, demand.demand_id, message)
+        return hashlib.sha256(message.nonce + message.body).digest()
+
+    async def uphold(self, demand: Demand, dispute_id: UUID, upholds: bytes, paper: str = "paper-a") -> None:
+        """A provider stands by its answer."""
+        message = EvidenceUpheld.from_avro(
+            {
+                "request_id": request_id(demand, paper),
+                "demand_id": demand.demand_id,
+                "provider": "tax-committee",
+                "requester": HET,
+                "evidence_type": "tax-debt",
+                "dispute_id": dispute_id,
+                "upholds": upholds,
+            }
+        )
+        await self.put(PROVIDED, demand.demand_id, message)
 
     async def defer(self, demand: Demand, promised_at: datetime) -> None:
         """A provider promises an answer for later."""

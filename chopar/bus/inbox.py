@@ -123,7 +123,7 @@ class EffectKey:
         document_type: str,
         about: str | None = None,
         parameters: Mapping[str, str] | None = None,
-        supersedes: bytes | None = None,
+        correction: bytes | None = None,
     ) -> Self:
         """The key of a document's effect.
 
@@ -133,10 +133,10 @@ class EffectKey:
             document_type: which paper.
             about: role of the party that it is about; None: the subject.
             parameters: of the document; their order does not count.
-            supersedes: which answer a correction takes the place of; None: it is a first answer. Each correction is an
-                effect of its own.
+            correction: which correction of an answer it is; None: it is a first answer. Each correction is an effect
+                of its own.
         """
-        corrected = supersedes.hex() if supersedes is not None else None
+        corrected = correction.hex() if correction is not None else None
         # Names and values stand apart in JSON, so no two keys meet; ASCII, as an odd surrogate has no UTF-8. The
         # demand id makes the digest of equal parameters another one in each demand.
         parts = [requester, str(demand_id), document_type, about, sorted((parameters or {}).items()), corrected]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from chopar.cli.exit_codes import ExitCode, worst
-from chopar.completion import Delivered, Rejected, Undelivered
+from chopar.completion import Delivered, Rejected, Undelivered, Upheld
 from chopar.messages.demand import (
     DemandedDocument,
     DemandResolved,
@@ -141,7 +141,7 @@ class Answer:
                 list_digest=event.list_digest,
                 fetch_mode=event.fetch_mode,
             )
-        if isinstance(event, Rejected):
+        if isinstance(event, (Rejected, Upheld)):
             return self
         documents = tuple(_with(document, event, elapsed_ms) for document in self.documents)
         return replace(self, documents=documents, elapsed_ms=elapsed_ms)

@@ -45,7 +45,6 @@ class EvidenceProvided(Message):
     evidence_type: str
     final: bool
     nonce: Digest = Field(repr=False)
-    supersedes: bytes | None = None
     body: bytes = Field(repr=False)
     padding: bytes = Field(default=b"", repr=False)
 

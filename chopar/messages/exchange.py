@@ -94,10 +94,23 @@ class AccessEntry(Part):
     fields: tuple[str, ...]
     final: bool
     answer_digest: Digest
+    because: str = "requested"
+    correction_id: UUID | None = None
+
+
+class DisputeEntry(Part):
+    """That an answer was disputed; acknowledged before its holder is told."""
+
+    dispute_id: UUID
+    request_hash: Digest
+    provider: str
+    evidence_type: str
+    reason: str
+    official: Told
 
 
 class ExchangeRecorded(Message):
-    """One step of an exchange: the gateway's answer, or a provider's access."""
+    """One step of an exchange: the gateway's answer, a provider's access, or a dispute that the gateway passes on."""
 
     RECORD: ClassVar[str] = "chopar.exchange.ExchangeRecorded"
 
@@ -106,3 +119,4 @@ class ExchangeRecorded(Message):
     requester: str
     resolution: ResolutionEntry | None = None
     access: AccessEntry | None = None
+    dispute: DisputeEntry | None = None

@@ -18,10 +18,10 @@ def effect(
     *,
     content: bytes = b"owes nothing",
     provider: str = "tax-committee",
-    supersedes: bytes | None = None,
+    correction: bytes | None = None,
 ) -> Effect:
     """The effect of the answer to one demand's paper."""
-    key = EffectKey.of("electricity-het", demand_id(number), "tax-debt-certificate", supersedes=supersedes)
+    key = EffectKey.of("electricity-het", demand_id(number), "tax-debt-certificate", correction=correction)
     return Effect(key, hashlib.sha256(content).digest(), provider)
 
 

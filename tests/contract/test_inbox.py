@@ -117,7 +117,7 @@ async def test_each_part_of_the_key_makes_an_effect_of_its_own(world: World) -> 
 
 
 async def test_a_correction_is_acted_on_once_and_so_is_the_next(world: World) -> None:
-    first, second = effect(supersedes=b"answer"), effect(supersedes=b"correction", content=b"owes")
+    first, second = effect(correction=b"answer"), effect(correction=b"correction", content=b"owes")
     assert await world.act(effect(), first, first, second, second) == [True, True, False, True, False]
     assert len(await world.done()) == 3
 

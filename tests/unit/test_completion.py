@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from chopar.completion import Completion, Delivered, Rejected, Repeated
+from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Upheld
 from chopar.messages.demand import DemandResolved, ResolvedDocument
+from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
 from tests.builders import NOW
 
@@ -49,25 +50,34 @@ def resolution(given: dict[str, Any]) -> DemandResolved:
     )
 
 
-def answer(given: dict[str, Any]) -> tuple[EvidenceProvided, Any, Any, int]:
-    envelope = dict(given["provided"])
-    for name in ("request_id", "nonce", "supersedes", "body"):
-        envelope[name] = bytes.fromhex(envelope[name]) if envelope[name] is not None else None
+def envelope(given: dict[str, Any]) -> dict[str, Any]:
+    in_hex = {"request_id", "nonce", "supersedes", "upholds", "body"}
+    return {
+        name: bytes.fromhex(value) if name in in_hex and value is not None else value for name, value in given.items()
+    }
+
+
+def answer(given: dict[str, Any]) -> tuple[Answered, Any, Any, int]:
+    model = EvidenceProvided if "provided" in given else EvidenceCorrected
+    provided = model.model_validate(envelope(given.get("provided") or given["corrected"]), strict=False)
     evidence, unavailable = given.get("evidence"), None
     if evidence is not None and isinstance(evidence.get("as_of"), int):
         evidence = {**evidence, "as_of": datetime.fromtimestamp(evidence["as_of"] / 1000, UTC)}
     if "unavailable" in given:
         unavailable = EvidenceUnavailable(code=given["unavailable"], source_register="register", as_of=NOW)
-    return EvidenceProvided.model_validate(envelope, strict=False), evidence, unavailable, given["at_ms"]
+    return provided, evidence, unavailable, given["at_ms"]
 
 
-def said(event: Delivered | Rejected | Repeated | None) -> dict[str, Any]:
+def said(event: Delivered | Upheld | Rejected | Repeated | None) -> dict[str, Any]:
     if isinstance(event, Delivered):
         word = "delivered" if event.ends else "late" if event.late else "corrected" if event.final else "deferred"
+        assert (event.supersedes is None) is (event.correction_id is None)
         return {"event": word, "document": event.document.document_type, "acts": event.final}
     if isinstance(event, Repeated):
         word = "repeated" if event.same_content else "other_content"
         return {"event": word, "document": event.document.document_type}
+    if isinstance(event, Upheld):
+        return {"event": "upheld", "document": event.document.document_type}
     if isinstance(event, Rejected):
         fields = list(event.fields)
         about = event.document.document_type
@@ -96,6 +106,12 @@ class Asker:
             if former.resolved is not None:
                 self.completion.restore(former.resolved, copy.deepcopy(dict(former.awaited)))
             return {"event": "nothing"}
+        if "upheld" in step:
+            upheld = EvidenceUpheld.model_validate(envelope(step["upheld"]), strict=False)
+            if not self.completion.knows(upheld.request_id):
+                assert self.completion.upheld(upheld) is None
+                return {"event": "unknown_request"}
+            return said(self.completion.upheld(upheld))
         provided, *rest = answer(step)
         if not self.completion.knows(provided.request_id):
             assert self.completion.answer(provided, *rest) is None
@@ -111,7 +127,7 @@ def test_the_published_vectors(vector: dict[str, Any]) -> None:
 
 
 def test_the_vectors_are_of_the_demand_that_they_name() -> None:
-    assert GIVEN["format"] == 1
+    assert GIVEN["format"] == 2
     assert Completion(VALUE, EXPIRES).digest.hex() == GIVEN["demand"]["digest"]
     assert len({vector["name"] for vector in GIVEN["vectors"]}) == len(GIVEN["vectors"])
 
@@ -122,7 +138,7 @@ def resolved(*names: str) -> Completion:
     return made
 
 
-def first_answer() -> tuple[EvidenceProvided, Any, Any, int]:
+def first_answer() -> tuple[Answered, Any, Any, int]:
     return answer(GIVEN["vectors"][0]["steps"][1]["in"])
 
 

@@ -275,11 +275,11 @@ async def test_each_correction_is_acted_on_once_and_one_of_nothing_is_a_dead_let
     async with rig.running() as requester:
         demand = await rig.ask(requester)
         await rig.resolve(demand)
-        await rig.provide(demand, supersedes=b"x" * 32)
+        await rig.correct(demand, demand_id(1), b"x" * 32)
         first = await rig.provide(demand)
         for _ in range(2):
-            second = await rig.provide(demand, has_debt=False, supersedes=first)
-            await rig.provide(demand, supersedes=second)
+            second = await rig.correct(demand, demand_id(2), first, has_debt=False)
+            await rig.correct(demand, demand_id(3), second)
         await rig.read()
         assert rig.counted("corrected") == 2
     assert await rig.done() == [

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PURE = [
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "access_ground", "agencies", "answer", "demand", "evidence_directory", "handlers", "law", "legal_basis",
-        "list_version", "prohibited_list", "reading", "rendering", "resolver", "standing", "store",
+        "access_ground", "agencies", "answer", "demand", "disputes", "evidence_directory", "handlers", "law",
+        "legal_basis", "list_version", "prohibited_list", "reading", "rendering", "resolver", "standing", "store",
     )),
     *(ROOT / "chopar" / f"{name}.py" for name in ("avro", "avro_writer", "envelope", "identifiers", "topics")),
     *sorted((ROOT / "chopar" / "messages").glob("*.py")),
@@ -70,7 +70,7 @@ def test_nothing_of_the_gateway_follows_pythons_unicode_data() -> None:
 
 
 def test_no_header_of_an_agency_but_the_trace_reaches_an_output() -> None:
-    for name in ("answer", "handlers", "reading", "rendering"):
+    for name in ("answer", "disputes", "handlers", "reading", "rendering"):
         tree = ast.parse((ROOT / "gateway" / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "header":

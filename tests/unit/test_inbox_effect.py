@@ -15,6 +15,7 @@ from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
 from tests.builders import NOW, demand, demand_id
 
 FLATS = ({"address": "1", "year": "2025"}, {"address": "2", "year": "2025"})
+CORRECTION = demand_id(7)
 TWO_FLATS = demand(documents=tuple({"type": "housing-debt", "parameters": flat} for flat in FLATS))
 
 
@@ -62,8 +63,8 @@ def test_the_key_is_what_was_asked_and_no_message_id() -> None:
     assert one == other_secret
     assert one.key == key(demand(), "tax-debt-certificate", {})
     assert one.provider == "tax-committee"
-    corrected = effect_of(demand(), replace(delivered(), supersedes=b"answer"))
-    assert corrected.key == key(demand(), "tax-debt-certificate", {}, supersedes=b"answer") != one.key
+    corrected = effect_of(demand(), replace(delivered(), supersedes=b"answer", correction_id=CORRECTION))
+    assert corrected.key == key(demand(), "tax-debt-certificate", {}, correction=CORRECTION.bytes) != one.key
 
 
 def test_equal_contents_have_one_digest_and_others_another() -> None:

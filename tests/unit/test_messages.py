@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import chopar.messages.civil_status
 import chopar.messages.demand
+import chopar.messages.dispute
 import chopar.messages.evidence
 import chopar.messages.exchange
 import chopar.messages.law
