@@ -172,6 +172,20 @@ def padded(value: bytes) -> bytes:
     return value[:bare] + _padding(bare)
 
 
+def padded_like(value: bytes, other: bytes) -> bytes:
+    """Another record whose last field is an empty padding, padded to the size of a longer one.
+
+    In the rare case that no number of zeros gives that size, to the next whole number of blocks.
+    """
+    bare, target = len(value) - 1, len(other)
+    while True:
+        for prefix in (1, 2, 3):
+            zeros = target - bare - prefix
+            if zeros >= 0 and len(zigzag(zeros)) == prefix:
+                return value[:bare] + zigzag(zeros) + bytes(zeros)
+        target += _BLOCK
+
+
 @lru_cache(maxsize=_BLOCK)
 def _padding(size_bytes: int) -> bytes:
     zeros = padding_length(size_bytes)

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -31,6 +32,7 @@ from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError, ConfigurationError, StopError, WrongRecordError
 from chopar.evidence_body import EvidenceBodies
 from chopar.identifiers import AgencyId, DataSubject, Derivation, SubjectKind, agency_id, data_subject
+from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import (
     Evidence,
     EvidenceProvided,
@@ -39,8 +41,13 @@ from chopar.messages.evidence import (
     UnavailableCode,
 )
 from chopar.messages.exchange import ExchangeRecorded
+from chopar.reviews import RECORDS as REVIEW_RECORDS
+from chopar.reviews import Review, ReviewMessages
 from chopar.schema_registry import Decoder, Encoder
 from chopar.topics import EVIDENCE_REQUESTED, EXCHANGE_RECORDED
+
+RECORDS = (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *REVIEW_RECORDS)
+"""What every provider writes, beside its evidence."""
 
 _MOST_REASONS = 1024  # different ones, of a batch
 _MOST_TOGETHER = 500  # far below every database's limit of parameters
@@ -80,6 +87,7 @@ class ProviderError:
 Unavailable: TypeAlias = NoRecord | AmbiguousSubject | NotEntitled | Deferred | ProviderError
 Answer: TypeAlias = Evidence | Unavailable
 AnswerFunction: TypeAlias = Callable[[EvidenceRequested, Any], Awaitable[Answer]]
+ReviewFunction: TypeAlias = Callable[[EvidenceDisputed, EvidenceRequested, Any], Awaitable[Answer]]
 AnswersFunction: TypeAlias = Callable[[Sequence[EvidenceRequested], Any], Awaitable[Sequence[Answer]]]
 
 _CODES: dict[type, UnavailableCode] = {
@@ -124,6 +132,7 @@ class Provider:
         self.at_once = at_once
         self._functions: dict[str, AnswerFunction] = {}
         self._together: dict[str, AnswersFunction] = {}
+        self._reviews: dict[str, ReviewFunction] = {}
 
     def answers(self, evidence_type: str) -> Callable[[AnswerFunction], AnswerFunction]:
         """Make a function the one that answers an evidence type.
@@ -152,6 +161,25 @@ class Provider:
         def keep(function: AnswersFunction) -> AnswersFunction:
             self._require_unanswered(evidence_type)
             self._together[evidence_type] = function
+            return function
+
+        return keep
+
+    def reviews(self, evidence_type: str) -> Callable[[ReviewFunction], ReviewFunction]:
+        """Make a function the one that looks again when an answer is disputed.
+
+        It is given the dispute and the request, and answers the request as the register is now. Without one the
+        function that answers the evidence type is asked again. `Deferred` says that somebody has to look: nothing is
+        sent then, and if the answer was wrong the holder corrects it later (`chopar.corrections`).
+
+        Raises:
+            ConfigurationError: another one does already.
+        """
+
+        def keep(function: ReviewFunction) -> ReviewFunction:
+            if evidence_type in self._reviews:
+                raise ConfigurationError(f"{evidence_type}: two functions review it")
+            self._reviews[evidence_type] = function
             return function
 
         return keep
@@ -193,6 +221,13 @@ class Provider:
             return answer
         return ProviderError()
 
+    async def review(self, dispute: EvidenceDisputed, request: EvidenceRequested, register: Any) -> Answer:
+        """What the agency says to a request whose answer is disputed."""
+        function = self._reviews.get(request.evidence_type)
+        if function is not None:
+            return await function(dispute, request, register)
+        return await self.answer(request, register)
+
     async def answer_together(self, requests: Sequence[EvidenceRequested], register: Any) -> Sequence[Answer]:
         """What the agency's function for many says to requests for one evidence type, in their order.
 
@@ -225,7 +260,7 @@ class ProviderHandler:
     Args:
         provider: the agency.
         register: given to its functions.
-        encoder: prepared for ExchangeRecorded, EvidenceProvided, EvidenceUnavailable and the evidence records.
+        encoder: prepared for `RECORDS` and the evidence records.
         decoder: for requests.
         secret: of the provider; makes the nonces.
         clock: aware UTC time. Only whether a request has expired depends on it.
@@ -254,8 +289,19 @@ class ProviderHandler:
         self._counters: dict[tuple[str, str], Counter] = {}
         self._bodies = EvidenceBodies(encoder)
         self._messages = AnswerMessages(encoder, provider.agency)
+        self._review_messages = ReviewMessages(encoder, provider.agency)
         self._reasons: dict[tuple[Unavailable, datetime], bytes] = {}
         self._gathering: Gathering[_Asked, Outputs] = Gathering(self._answer_all)
+
+    @property
+    def agency(self) -> AgencyId:
+        """Who answers."""
+        return self._provider.agency
+
+    @property
+    def topic(self) -> str:
+        """Where its requests arrive."""
+        return self._provider.topic
 
     independent = True
     """An answer depends on its request and the register alone: those of one demand are answered beside each other."""
@@ -270,19 +316,71 @@ class ProviderHandler:
         """Nothing to wait for."""
 
     def handle(self, record: Record) -> Awaitable[Outputs]:
-        """Answer one request.
+        """Answer one request, or look again because of a dispute.
 
         Raises:
-            RecordError: it is no request to this agency that can be read.
+            RecordError: it is neither to this agency, or cannot be read.
             UnavailableError: the register or the schema registry does not answer; it is read again.
         """
-        request = self._decoder.message_now(record.value or b"", EvidenceRequested)
+        try:
+            request = self._decoder.message_now(record.value or b"", EvidenceRequested)
+        except WrongRecordError:
+            return self._read_and_review(record)
         if request is None:
             return self._read_and_answer(record)
         return self._begin(record, request)
 
     async def _read_and_answer(self, record: Record) -> Outputs:
-        return await self._begin(record, await self._decoder.message(record.value or b"", EvidenceRequested))
+        try:
+            request = await self._decoder.message(record.value or b"", EvidenceRequested)
+        except WrongRecordError:
+            return await self._read_and_review(record)
+        return await self._begin(record, request)
+
+    async def _read_and_review(self, record: Record) -> Outputs:
+        dispute = await self._decoder.message(record.value or b"", EvidenceDisputed)
+        request = await self._decoder.message(dispute.original, EvidenceRequested)
+        if request.provider != self._provider.agency or request.request_id != dispute.request_id:
+            raise WrongRecordError("a dispute of a request to another provider, or of another request")
+        return await self._review(record, dispute, request)
+
+    async def _review(self, record: Record, dispute: EvidenceDisputed, request: EvidenceRequested) -> Outputs:
+        if self._clock() < request.expires_at:
+            answer = await self._provider.review(dispute, request, self._register)
+            if isinstance(answer, Deferred):
+                _log.warning("review.deferred", evidence_type=self._count(request, "review_deferred"))
+                return Outputs()
+            if self._clock() < request.expires_at:
+                review = self._found(request, answer, dispute.dispute_id, dispute.answer_digest)
+                self._count(request, "upheld" if review.upheld else "corrected")
+                origin = self._origin(request, record.header("ce_id"), record.header("traceparent"))
+                return self._review_messages.outputs(review, record.partition, origin)
+        return self._expired(request)
+
+    def _found(self, request: EvidenceRequested, answer: Answer, correction_id: UUID, disputed: bytes | None) -> Review:
+        return Review(request, correction_id, disputed, self._nonce(request), self._body(request, answer))
+
+    async def corrected(self, request: EvidenceRequested, partition: int, correction_id: UUID) -> Outputs:
+        """The answer to a request as the register is now, in the place of what was answered before.
+
+        Nothing if the request has expired, or its answer is deferred.
+
+        Args:
+            request: that was answered.
+            partition: where it lies.
+            correction_id: of this correction, the same for all who are told of it.
+
+        Raises:
+            UnavailableError: the register does not answer.
+        """
+        if self._clock() < request.expires_at:
+            answer = await self._provider.answer(request, self._register)
+            if not isinstance(answer, Deferred) and self._clock() < request.expires_at:
+                self._count(request, "corrected")
+                origin = self._origin(request, str(correction_id).encode(), None)
+                review = self._found(request, answer, correction_id, None)
+                return self._review_messages.outputs(review, partition, origin)
+        return Outputs()
 
     def _begin(self, record: Record, request: EvidenceRequested) -> Awaitable[Outputs]:
         if request.provider != self._provider.agency:
@@ -366,16 +464,10 @@ class ProviderHandler:
 
     def _outputs(self, record: Record, request: EvidenceRequested, answer: Answer) -> Outputs:
         body = self._body(request, answer)
-        nonce = hmac.digest(self._secret, request.request_id, "sha256")
+        nonce = self._nonce(request)
         digest = hashlib.sha256(nonce + body).digest()
         request_hash = hashlib.sha256(request.request_id).digest()
-        origin = Origin(
-            self._source,
-            int(request.as_of.timestamp() * 1000),
-            request.demand_id,
-            (record.header("ce_id") or b"").decode("ascii", "replace") or None,
-            record.header("traceparent"),
-        )
+        origin = self._origin(request, record.header("ce_id"), record.header("traceparent"))
         recorded, topic, provided = self._messages.values(
             request,
             final=not isinstance(answer, Deferred),
@@ -389,6 +481,15 @@ class ProviderHandler:
         before = outgoing(_RECORDED, partition, recorded, message_id(_RECORD), _RECORD, origin)
         after = outgoing(topic, partition, provided, message_id(_ANSWER), _ANSWER, origin)
         return Outputs(before=(before,), after=(after,))
+
+    def _nonce(self, request: EvidenceRequested) -> bytes:
+        return hmac.digest(self._secret, request.request_id, "sha256")
+
+    def _origin(self, request: EvidenceRequested, cause: bytes | None, trace: bytes | None) -> Origin:
+        time_ms = int(request.as_of.timestamp() * 1000)
+        return Origin(
+            self._source, time_ms, request.demand_id, (cause or b"").decode("ascii", "replace") or None, trace
+        )
 
     def _body(self, request: EvidenceRequested, answer: Answer) -> bytes:
         if isinstance(answer, Evidence):

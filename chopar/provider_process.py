@@ -22,12 +22,11 @@ from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
 from chopar.errors import SchemaRegistryUnavailableError
-from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavailable
-from chopar.messages.exchange import ExchangeRecorded
+from chopar.messages.evidence import Evidence
 from chopar.observe import Ready, health_app
 from chopar.observe import serve as serve_http
 from chopar.process import parser, run
-from chopar.provider import Provider, ProviderHandler
+from chopar.provider import RECORDS, Provider, ProviderHandler
 from chopar.record_fields import require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
@@ -170,7 +169,7 @@ async def serve_all(
 
     async def work() -> None:
         records = {record: None for one in served for record in one.evidence}
-        await _prepared(encoder, (ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *records), stop, missing)
+        await _prepared(encoder, (*RECORDS, *records), stop, missing)
         if not stop.is_set():
             saying = asyncio.create_task(_say_when_ready(served, ready, settings.http.address))
             try:

@@ -18,9 +18,8 @@ from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.errors import ChoparError
 from chopar.identifiers import DataSubject, agency_id
 from chopar.messages.demand import FetchMode
-from chopar.messages.evidence import Evidence, EvidenceProvided, EvidenceUnavailable, TaxDebt
-from chopar.messages.exchange import ExchangeRecorded
-from chopar.provider import Provider, ProviderHandler
+from chopar.messages.evidence import Evidence, TaxDebt
+from chopar.provider import RECORDS, Provider, ProviderHandler
 from chopar.requester import Requester
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
@@ -68,6 +67,8 @@ class World:
         self.clock = clock
         self.registry = InMemorySchemaRegistry(time.monotonic)
         self.store = SqlTaxStore(f"sqlite:///{home / 'tax.sqlite3'}")
+        self.handlers: dict[str, ProviderHandler] = {}
+        """Of the providers, by name."""
         self._tasks: dict[str, tuple[asyncio.Task[Any], ...]] = {}
         self._loops: dict[str, ConsumeLoop] = {}
 
@@ -111,8 +112,8 @@ class World:
     ) -> None:
         """Start an agency that answers."""
         encoder = Encoder(self.files, self.registry)
-        await encoder.prepare(ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, *evidence)
-        handler = ProviderHandler(
+        await encoder.prepare(*RECORDS, *evidence)
+        handler = self.handlers[name or provider.agency] = ProviderHandler(
             provider,
             register,
             encoder=encoder,

@@ -19,6 +19,7 @@ from chopar.bus.prefixed import PrefixedBus
 from chopar.conformance import Case, Conformance, Example, Finding, check
 from chopar.errors import ConfigurationError, RegisterUnavailableError
 from chopar.identifiers import PersonId
+from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import Debt, EvidenceRequested, TaxDebt
 from chopar.provider import NoRecord, Provider, ProviderError, subject_of
 from services.tax.handlers import provider as tax_provider
@@ -64,6 +65,7 @@ async def test_the_tax_service_conforms(bus: Bus) -> None:
         "register away",
         "unknown extra fields",
         "another provider",
+        "dispute",
         "correction",
     ]
 
@@ -138,7 +140,7 @@ async def test_a_provider_with_chance_in_its_answers_does_not_repeat_itself() ->
         answer = await honest(request, register)
         return evidence(request, next(numbers)) if isinstance(answer, TaxDebt) else answer
 
-    assert set(await findings_of(by_chance)) == {"duplicate"}
+    assert set(await findings_of(by_chance)) == {"duplicate", "dispute"}
 
 
 @pytest.mark.parametrize("by", ["logging", "structlog"])
@@ -171,7 +173,27 @@ async def test_a_provider_that_answers_nobody_is_found() -> None:
         return ProviderError()
 
     said = await findings_of(nobody)
-    assert {"hit", "no record", "fields cut", "register away", "unknown extra fields"} == set(said)
+    assert {"hit", "no record", "fields cut", "register away", "unknown extra fields", "dispute"} == set(said)
+
+
+async def test_a_provider_that_always_yields_or_does_not_look_again_is_found() -> None:
+    async def yields(_: EvidenceDisputed, request: EvidenceRequested, register: Register) -> TaxDebt:
+        return evidence(request, 0)
+
+    async def does_not_look(_: EvidenceDisputed, request: EvidenceRequested, register: Register) -> TaxDebt:
+        return evidence(request, 7)
+
+    said = []
+    for review in (yields, does_not_look):
+        provider = Provider("tax-committee", register="a register")
+        provider.answers("tax-debt")(honest)
+        provider.reviews("tax-debt")(review)
+        case = Case("tax-debt", TaxDebt, HOLDS, UNKNOWN)
+        said.append(broken(await check(Conformance(provider, Register(), [case]), memory())))
+    assert said == [
+        {"dispute": "what the register still says is corrected"},
+        {"dispute": "a dispute is answered without asking the register"},
+    ]
 
 
 async def test_every_evidence_type_needs_a_case() -> None:

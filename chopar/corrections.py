@@ -1,0 +1,134 @@
+"""A holder has found its register wrong: everybody who was told is told again, though nobody has disputed anything.
+
+    async with Corrections(handler, bus, decoder, clock) as corrections:
+        await corrections.correct(lambda request: subject_of(request) == person, correction_id)
+
+Who was told what about whom is kept nowhere but in the requests themselves, on the holder's own topic, for as long as
+anything may be released because of them. So they are read again, and those that are concerned are answered as the
+register is now. The answer supersedes whatever was said before; who was told the same already takes no notice.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from chopar.bus.port import Bus, Outgoing, Record, TopicPartition
+from chopar.errors import ChoparError, DeliveryError, RecordError, UnavailableError
+from chopar.messages.demand import MAX_LIFE
+from chopar.messages.evidence import EvidenceRequested
+from chopar.provider import ProviderHandler
+from chopar.schema_registry import Decoder
+from chopar.topics import PARTITIONS
+
+Concerns = Callable[[EvidenceRequested], bool]
+"""Whether a request is about what was wrong."""
+
+_BATCH = 1000
+_LISTEN_SECONDS = 0.5
+_CLOCKS_APART = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionSent:
+    """What was done: requests that were looked at, and those that were answered again."""
+
+    read: int
+    corrected: int
+
+
+class Corrections:
+    """Corrects what a provider has said.
+
+    Args:
+        handler: of the provider, whose encoder is prepared.
+        bus: where its requests lie.
+        decoder: for them.
+        clock: aware UTC time.
+    """
+
+    def __init__(self, handler: ProviderHandler, bus: Bus, decoder: Decoder, clock: Callable[[], datetime]) -> None:
+        self._handler = handler
+        self._bus = bus
+        self._decoder = decoder
+        self._clock = clock
+        self._producer = bus.producer(f"corrections.{handler.agency}")
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+        """
+        await self._producer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._producer.stop()
+
+    async def correct(self, concerns: Concerns, correction_id: UUID) -> CorrectionSent:
+        """Answer again, as the register is now, all requests that are concerned and have not expired.
+
+        Call it when the register is put right. What it raises leaves some told and others not: call it again with the
+        same id, then nobody is told twice.
+
+        Args:
+            concerns: whether a request is about what was wrong.
+            correction_id: a fresh UUIDv7 for each thing that is put right.
+
+        Raises:
+            UnavailableError: register, schema registry or broker do not answer.
+        """
+        topic = self._handler.topic
+        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        since = self._clock() - MAX_LIFE - _CLOCKS_APART
+        admin = self._bus.admin()
+        await admin.start()
+        try:
+            start = await admin.offsets_at(places, round(since.timestamp() * 1000))
+            ends = await admin.end_offsets(places)
+        finally:
+            with contextlib.suppress(UnavailableError):
+                await admin.stop()
+        ends = {place: end for place, end in ends.items() if start[place] < end}
+        if not ends:
+            return CorrectionSent(0, 0)
+        reader = self._bus.reader({place: start[place] for place in ends})
+        await reader.start()
+        read = 0
+        done: set[bytes] = set()
+        try:
+            while any(reader.position(place) < end for place, end in ends.items()):
+                for place, records in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).items():
+                    read += len(records)
+                    for record in records:
+                        if record.offset < ends[place]:
+                            await self._correct_one(record, concerns, correction_id, done)
+        finally:
+            await reader.stop()
+        return CorrectionSent(read, len(done))
+
+    async def _correct_one(self, record: Record, concerns: Concerns, correction_id: UUID, done: set[bytes]) -> None:
+        try:
+            request = await self._decoder.message(record.value or b"", EvidenceRequested)
+        except RecordError:  # a dispute, or a dead letter of the provider's
+            return
+        if request.request_id in done or not concerns(request):
+            return
+        outputs = await self._handler.corrected(request, record.partition, correction_id)
+        await self._send(outputs.before)  # no record, no document
+        await self._send(outputs.after)
+        if outputs.after:
+            done.add(request.request_id)
+
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
+        for sent in await self._producer.send(messages) if messages else ():
+            if isinstance(sent, ChoparError):
+                raise DeliveryError(
+                    "the broker did not acknowledge a correction; correct again by the same id"
+                ) from sent
