@@ -50,7 +50,7 @@ def test_a_new_provider_conforms_as_it_stands(tmp_path: Path, monkeypatch: pytes
     assert code == 0, err
     assert {row["bus"] for row in rows} == {"memory"}
     assert {row["evidence_type"] for row in rows} == {"service-periods"}
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert all(row["passed"] for row in rows)
 
 
