@@ -7,6 +7,7 @@ from datetime import datetime
 from chopar.identifiers import AgencyId, EvidenceType
 from chopar.messages.demand import FetchMode, Outcome
 from chopar.messages.exchange import ExchangeRecorded
+from gateway.access_ground import AccessGround
 from gateway.list_version import ListVersion
 from gateway.resolution import Code
 
@@ -25,6 +26,7 @@ class Gap:
         count: how many documents came to it.
         since, last: broker time of the first and the last demand.
         open: whether it still is one, by the list version that holds.
+        grounds: for `ground_not_verified`, the grounds whose act is to be read.
     """
 
     requester: str
@@ -37,6 +39,7 @@ class Gap:
     since: datetime
     last: datetime
     open: bool
+    grounds: tuple[str, ...] = ()
 
 
 def gaps(recorded: Iterable[ExchangeRecorded], lists: ListVersion, fetch_mode: FetchMode) -> list[Gap]:
@@ -81,6 +84,9 @@ def gaps(recorded: Iterable[ExchangeRecorded], lists: ListVersion, fetch_mode: F
             since=since,
             last=last,
             open=_open(code, holder, evidence_type, entry_id, lists, fetch_mode),
+            grounds=tuple(ground.id for ground in _grounds(holder, evidence_type, entry_id, lists))
+            if code == Code.GROUND_NOT_VERIFIED
+            else (),
         )
         for (requester, document_type, holder, evidence_type, code), (count, since, last, entry_id) in found.items()
     ]
@@ -93,9 +99,12 @@ def _open(
     if code == Code.HOLDER_NOT_CONNECTED:
         holding = lists.directory.get((AgencyId(holder), EvidenceType(evidence_type)))
         return holding is None or not holding.connected
-    grounds = [
+    return not any(ground.opened_by(fetch_mode) for ground in _grounds(holder, evidence_type, entry, lists))
+
+
+def _grounds(holder: str, evidence_type: str, entry: str | None, lists: ListVersion) -> list[AccessGround]:
+    return [
         ground
         for ground in lists.grounds_for.get(entry or "", ())
         if ground.holder == holder and ground.evidence_type == evidence_type
     ]
-    return not any(ground.opened_by(fetch_mode) for ground in grounds)

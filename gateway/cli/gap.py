@@ -7,6 +7,7 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table, instant
 from chopar.cli.session import Session
+from gateway.cli.chosen import counted
 
 app = typer.Typer(name="gap", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,14 +31,13 @@ def list_(
         if (all_ or row["open"]) and requester in ("", row["requester"])
     ]
     table = Table(
-        ("requester", "document", "holder", "evidence type", "missing", "count", "since", "last"),
+        ("requester", "document", "missing", "to connect or to read", "count", "since", "last"),
         [
             (
                 row["requester"],
                 row["document_type"],
-                row["holder"],
-                row["evidence_type"],
                 row["code"] if row["open"] else f"{row['code']} (closed)",
+                ", ".join(row["grounds"]) or f"{row['holder']} {row['evidence_type']}",
                 row["count"],
                 instant(row["since"]),
                 instant(row["last"]),
@@ -46,7 +46,7 @@ def list_(
         ],
         right=frozenset({"count"}),
     )
-    session.output.show(rows, *([table] if rows else []), f"{len(rows)} gaps")
+    session.output.show(rows, *([table] if rows else []), counted(len(rows), "gap"))
     return ExitCode.DONE
 
 

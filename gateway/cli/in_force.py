@@ -22,6 +22,21 @@ def today() -> datetime.date:
     return day_of(datetime.datetime.now(datetime.UTC))
 
 
+def day_given(option: str, text: str) -> datetime.date | None:
+    """The day that an option holds; None if it was left out.
+
+    Raises:
+        ConfigurationError: it is no day, or not written as YYYY-MM-DD.
+    """
+    try:
+        day = datetime.date.fromisoformat(text) if text else None
+    except ValueError:
+        day = None
+    if text and (day is None or day.isoformat() != text):
+        raise ConfigurationError(f"{option}: a day as YYYY-MM-DD is due")
+    return day
+
+
 _LARGEST_BYTES = 64 * 1024 * 1024
 
 
@@ -53,6 +68,12 @@ async def newest(bus: "Bus") -> "ListActivated | None":
 
     found = (await read_law(bus, SchemaFiles.shipped())).newest()
     return found.message if found else None
+
+
+async def mode_in_force(bus: "Bus") -> FetchMode:
+    """The fetch mode that will hold last; `verified`, the default, before any activation."""
+    message = await newest(bus)
+    return message.fetch_mode if message else FetchMode.VERIFIED
 
 
 async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes], "ListActivated"]:

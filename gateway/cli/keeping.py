@@ -9,16 +9,13 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
-from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
+from chopar.errors import ConfigurationError, LawUnreadableError
 from chopar.messages.demand import FetchMode
-from gateway.cli.in_force import files_in_force, text_of, today
+from gateway.cli.chosen import IN_FORCE, SHIPPED_FOLDER, counted, files_of, version_of
+from gateway.cli.in_force import day_given, mode_in_force, text_of, today
 
 if TYPE_CHECKING:
     from gateway.lint import Flaw
-    from gateway.list_version import ListVersion
-
-SHIPPED = Path(__file__).parents[1] / "lists"
-IN_FORCE, OURS = "in-force", "shipped"
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of lists (TOML).", metavar="DIR")]
 FolderOption = Annotated[Path, typer.Option("--lists", help="Folder of lists (TOML) to change.", metavar="DIR")]
@@ -39,7 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command("history")(history)
 
 
-def lint_(context: typer.Context, folder: FolderArgument = SHIPPED) -> int:
+def lint_(context: typer.Context, folder: FolderArgument = SHIPPED_FOLDER) -> int:
     """Look lists through for what is wrong; with an error they do not come into force."""
     from gateway.bundle import list_files
     from gateway.lint import Flaw, Level, errors, lint
@@ -52,9 +49,9 @@ def lint_(context: typer.Context, folder: FolderArgument = SHIPPED) -> int:
         flaws = [Flaw(Level.ERROR, "unreadable", folder.name, str(error))]
     rows = [_flaw_row(flaw) for flaw in flaws]
     wrong = len(errors(flaws))
-    table = Table(("level", "flaw", "about", "what is wrong"), [tuple(row.values()) for row in rows])
-    words = f"{wrong} errors, {len(flaws) - wrong} warnings"
-    session.output.show(rows, *([table] if rows else []), words)
+    lines = [f"{row['level']}: {row['about']}: {row['code']}: {row['said']}" for row in rows]
+    words = f"{counted(wrong, 'error')}, {counted(len(flaws) - wrong, 'warning')}"
+    session.output.show(rows, *lines, words)
     return ExitCode.NO if wrong else ExitCode.DONE
 
 
@@ -92,10 +89,7 @@ def verify_(
     from gateway.keeping import verify
 
     session = Session.of(context)
-    try:
-        day = datetime.date.fromisoformat(on) if on else today()
-    except ValueError:
-        raise ConfigurationError("--on: a day as YYYY-MM-DD is due") from None
+    day = day_given("--on", on) or today()
     files = list_files(lists)
     changed = verify(files, name, by=by, text_ref=text_ref, on=day)
     flaws = _written(lists, files, changed)
@@ -133,7 +127,7 @@ def diff(context: typer.Context, before: VersionArgument, after: VersionArgument
     from gateway.compared_lists import differences
 
     session = Session.of(context)
-    found = differences(_version(session, before), _version(session, after))
+    found = differences(version_of(session, before), version_of(session, after))
     rows = [
         {
             "part": one.part,
@@ -143,7 +137,7 @@ def diff(context: typer.Context, before: VersionArgument, after: VersionArgument
         }
         for one in found
     ]
-    session.output.show(rows, *[str(one) for one in found], f"{len(found)} differences")
+    session.output.show(rows, *[str(one) for one in found], counted(len(found), "difference"))
     return ExitCode.NO if found else ExitCode.DONE
 
 
@@ -158,36 +152,12 @@ def export(
     session = Session.of(context)
     if folder.exists():
         raise ConfigurationError(f"{folder} exists already, and nothing in it is overwritten")
-    files = {name: content for name, content in _files(session, lists).items() if name in FILES}
+    files = {name: content for name, content in files_of(session, lists).items() if name in FILES}
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     session.output.show({"folder": str(folder), "files": sorted(files)}, *sorted(files))
     return ExitCode.DONE
-
-
-def _version(session: Session, name: str) -> "ListVersion":
-    from gateway.list_version import ListVersion
-
-    return ListVersion.from_files(_files(session, name))
-
-
-def _files(session: Session, name: str) -> dict[str, bytes]:
-    from gateway.bundle import list_files, load
-
-    if name == OURS:
-        return list_files(SHIPPED)
-    if name == IN_FORCE:
-        files, _ = session.run(lambda: files_in_force(session, session.bus()))
-        return files
-    if Path(name).is_dir():
-        return list_files(Path(name))
-    kept = session.home() / "gateway" / "lists"
-    digests = sorted(path.name for path in kept.glob(f"{name}*") if path.is_dir()) if name.isalnum() else []
-    if len(digests) != 1:
-        what = "several versions begin so" if digests else "no folder, and no version of that digest on this machine"
-        raise NotFoundError(f"{name}: {what}")
-    return load(digests[0], kept)
 
 
 def replay_(
@@ -196,8 +166,9 @@ def replay_(
     since: Annotated[str, typer.Option("--since", help="Demands received from this day on.", metavar="DATE")] = "",
     until: Annotated[str, typer.Option("--until", help="Up to this day, included.", metavar="DATE")] = "",
     fetch_on: Annotated[
-        FetchMode, typer.Option("--fetch-on", help="Which access grounds would be opened.")
-    ] = FetchMode.VERIFIED,
+        FetchMode | None,
+        typer.Option("--fetch-on", help="Which access grounds would be opened; as it is if left out."),
+    ] = None,
 ) -> int:
     """Resolve recorded demands by other lists, and say whose outcomes would change; nothing is sent."""
     from gateway.bundle import list_files
@@ -207,9 +178,10 @@ def replay_(
 
     session = Session.of(context)
     lists = ListVersion.from_files(list_files(folder))
-    first, last = _day("--since", since), _day("--until", until)
+    first, last = day_given("--since", since), day_given("--until", until)
     messages = session.run(lambda: recorded(session, first, last))
-    found = replay(messages, lists, fetch_on)
+    mode = fetch_on or session.run(lambda: mode_in_force(session.bus()))
+    found = replay(messages, lists, mode)
     rows = [
         {
             "requester": change.requester,
@@ -224,6 +196,7 @@ def replay_(
     data = {
         "exchanges": found.exchanges,
         "documents": found.documents,
+        "fetch_mode": mode.value,
         "left_out": dict(found.left_out),
         "changes": rows,
     }
@@ -232,17 +205,16 @@ def replay_(
         [tuple(row.values()) for row in rows],
         right=frozenset({"count"}),
     )
-    left = sum(found.left_out.values())
-    words = f"{found.exchanges} demands resolved again, {left} left out, {sum(found.changes.values())} outcomes change"
-    session.output.show(data, *([table] if rows else []), words)
+    words = (
+        f"{counted(found.exchanges, 'demand')} with {counted(found.documents, 'document')} resolved again in the mode "
+        f"{mode}: {counted(sum(found.changes.values()), 'outcome')} would be another one"
+    )
+    left = [
+        f"not compared: {counted(count, 'demand')} refused as {code}, which no list decides"
+        for code, count in sorted(found.left_out.items())
+    ]
+    session.output.show(data, *([table] if rows else []), words, *left)
     return ExitCode.NO if rows else ExitCode.DONE
-
-
-def _day(option: str, text: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(text) if text else None
-    except ValueError:
-        raise ConfigurationError(f"{option}: a day as YYYY-MM-DD is due") from None
 
 
 def history(context: typer.Context) -> int:
@@ -252,12 +224,14 @@ def history(context: typer.Context) -> int:
 
     session = Session.of(context)
     law = session.run(lambda: read_law(session.bus(), SchemaFiles.shipped()))
-    counted = law.counted()
+    counted_ones = law.counted()
     now = datetime.datetime.now(datetime.UTC)
     held = law.held_at(int(now.timestamp() * 1000))
+    until = [activation.message.effective_at for activation in counted_ones[1:]]
     rows = [
         {
             "holds_from": None if number == 0 else activation.message.effective_at,
+            "holds_until": until[number] if number < len(until) else None,
             "list_digest": activation.message.list_digest,
             "fetch_mode": activation.message.fetch_mode.value,
             "secret_version": activation.message.secret_version,
@@ -266,13 +240,14 @@ def history(context: typer.Context) -> int:
             "activated_at": datetime.datetime.fromtimestamp(activation.taken_at_ms / 1000, datetime.UTC),
             "holds_now": activation is held,
         }
-        for number, activation in enumerate(counted)
+        for number, activation in enumerate(counted_ones)
     ]
     table = Table(
-        ("holds from", "lists", "fetch on", "by", "given at", "now"),
+        ("holds from", "until", "lists", "fetch on", "by", "given at", "now"),
         [
             (
                 row["holds_from"] or "the beginning",
+                row["holds_until"],
                 str(row["list_digest"])[:12],
                 row["fetch_mode"],
                 row["activated_by"],

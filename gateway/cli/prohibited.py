@@ -1,13 +1,14 @@
 """`chopar prohibited list | explain | show | coverage | activate`: the list of what may not be demanded, in a folder.
 
-Reads the lists of this distribution, or those of `--lists`. What a running gateway answers by is asked of it with
-`chopar demand create --on`.
+Reads the lists in force where a stack runs, else those that are shipped, or those of `--lists`, and says which they
+are. What keeps and changes them is `keeping`'s.
 """
 
 import datetime
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,35 +19,27 @@ from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
 from gateway.bundle import list_files
-from gateway.cli.in_force import bring_into_force, today
+from gateway.cli.chosen import ListsOption, chosen
+from gateway.cli.explaining import coverage as coverage_of
+from gateway.cli.explaining import entry_row, explain, instead, since
+from gateway.cli.in_force import bring_into_force, day_given, today
 from gateway.cli.keeping import register
 from gateway.lint import require_sound
 from gateway.list_version import ListVersion
+from gateway.pages.names import name_of
 from gateway.prohibited_list import ProhibitedEntry
 
-LISTS = Path(__file__).parents[1] / "lists"
+if TYPE_CHECKING:
+    from gateway.pages.may_they_ask import Words
 
 app = typer.Typer(name="prohibited", no_args_is_help=True, rich_markup_mode=None)
 
-ListsOption = Annotated[
-    Path | None, typer.Option("--lists", help="Folder of lists; those shipped if it is left out.", metavar="DIR")
-]
+app.command("explain")(explain)
 
 
 @app.callback()
 def _prohibited() -> None:
     """What may not be demanded, from whom, since when and by which act. The list is not complete, and says so."""
-
-
-def _lists(folder: Path | None) -> ListVersion:
-    return ListVersion.from_files(list_files(folder or LISTS))
-
-
-def _day(text: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(text) if text else None
-    except ValueError:
-        raise ConfigurationError("--on: a day as YYYY-MM-DD is due") from None
 
 
 @app.command("list")
@@ -55,13 +48,19 @@ def list_(
     requester: Annotated[str, typer.Option("--requester", help="Only what binds this agency.", metavar="ID")] = "",
     document: Annotated[str, typer.Option("--document", help="Only this document type.", metavar="TYPE")] = "",
     on: Annotated[str, typer.Option("--on", help="Only entries with a start by this day.", metavar="DATE")] = "",
-    lists: ListsOption = None,
+    language: Annotated[str, typer.Option(help="Language of the sentences.", metavar="en|uz|ru")] = "en",
+    lists: ListsOption = "",
 ) -> int:
     """List the entries: document, who may not ask, since when, what happens instead, how sure that is."""
+    from chopar.texts import Texts, language_of
+    from gateway.pages.may_they_ask import Words
+
     session = Session.of(context)
-    version, day = _lists(lists), _day(on)
+    words = Words(Texts.shipped(with_page=True), language_of(language))
+    day = day_given("--on", on)
+    version = chosen(session, lists).version
     if requester and AgencyId(requester) not in version.agencies:
-        raise NotFoundError(f"no agency {requester} stands in the lists")
+        raise NotFoundError("no agency of that id stands in the lists")
     entries = [
         entry
         for entry in version.prohibited.values()
@@ -69,76 +68,59 @@ def list_(
         and (not requester or _binds(version, entry, AgencyId(requester), day))
         and (day is None or entry.in_force_from is None or entry.in_force_from <= day)
     ]
-    rows = [_row(version, entry) for entry in entries]
-    columns = ("entry", "document", "not asked by", "since", "instead", "confidence", "coverage")
-    table = Table(
-        columns,
-        [
-            (
-                row["entry"],
-                row["document_type"],
-                ", ".join(row["barred"]),
-                f"{row['in_force_from'] or 'not found'} ({row['in_force_basis']})",
-                row["disposition"],
-                row["confidence"],
-                row["coverage"],
-            )
-            for row in rows
-        ],
+    lines = [line for entry in entries for line in _listed(words, version, entry)]
+    session.output.show(
+        [entry_row(version, entry) for entry in entries],
+        *lines,
+        words.page("entries_listed", count=str(len(entries))),
+        words.page("not_complete"),
     )
-    session.output.show(rows, table, f"{len(rows)} entries. The list that is known is not complete.")
-    return ExitCode.DONE if rows else ExitCode.NO
+    return ExitCode.DONE if entries else ExitCode.NO
 
 
-@app.command("explain")
-def explain(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="An entry's id, or a document type.", metavar="ENTRY|TYPE")],
-    lists: ListsOption = None,
-) -> int:
-    """Explain an entry, or every entry on a document type: act, source, doubts, and which grounds to know there are."""
-    session = Session.of(context)
-    version = _lists(lists)
-    entries = [e for e in version.prohibited.values() if name in (e.id, e.document_type)]
-    if not entries:
-        raise NotFoundError(f"no entry and no document type {name}; `chopar prohibited list` shows all")
-    explained = [_explained(version, entry) for entry in entries]
-    parts = [
-        Table(("", ""), [(key.replace("_", " "), _text(value)) for key, value in one.items()], title=one["entry"])
-        for one in explained
-    ]
-    session.output.show(explained, *parts)
-    return ExitCode.DONE
+def _listed(words: "Words", version: ListVersion, entry: ProhibitedEntry) -> Iterator[str]:
+    """An entry in some lines that a narrow screen, a pipe and paper take alike."""
+    yield f"{entry.id}: {name_of(entry.id, entry, words.language).text}"
+    who = ", ".join(sorted([*entry.barred_groups, *entry.barred_agencies]))
+    yield f"  {words.page('not_asked_by')}: {who} ({entry.scope or words.page('any_public_service')})"
+    yield f"  {words.page('in_force_from')}: {since(words, entry)}"
+    yield f"  {words.page('instead')}: {instead(words, version, entry)}"
+    yield f"  {words.page('confidence')}: {words.say('basis', entry.confidence)}; {coverage_of(words, version, entry)}"
 
 
 @app.command("show")
 def show(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Id of an entry, ground or document.", metavar="ID")],
-    lists: ListsOption = None,
+    lists: ListsOption = "",
 ) -> int:
     """Show what the files say of an id, as they say it: every table that has it, and those that name it."""
-    import tomllib
+    from gateway.list_version import FILES
+    from gateway.lists.quick_toml import loads
 
     session = Session.of(context)
-    files = list_files(lists or LISTS)
+    files = chosen(session, lists).files
     found: list[dict[str, Any]] = []
-    for file, content in files.items():
-        for array, tables in tomllib.loads(content.decode()).items():
+    for file in FILES:
+        for array, tables in loads(files[file].decode()).items():
             for table in tables:
                 named = sorted(key for key, value in table.items() if name == value or name in _texts(value))
                 if named:
                     found.append({"file": file, "array": array, "named_as": named, "table": table})
     if not found:
-        raise NotFoundError(f"no id {name} stands in the lists")
+        raise NotFoundError("no such id stands in the lists")
     found.sort(key=lambda one: "id" not in one["named_as"])
     shown = [one for one in found if "id" in one["named_as"]] or found
-    parts = [
-        Table(("", ""), [(key, _text(value)) for key, value in one["table"].items()], title=one["file"])
+    lines = [
+        line
         for one in shown
+        for line in (
+            f"{one['file']}:",
+            *(f"  {key}: {part}" for key, value in one["table"].items() for part in _lines(value)),
+        )
     ]
     others = [f"{one['file']}: {one['array']} {one['table'].get('id', '')}" for one in found if one not in shown]
-    session.output.show(found, *parts, *(["named in:", *others] if others else []))
+    session.output.show(found, *lines, *(["named in:", *others] if others else []))
     return ExitCode.DONE
 
 
@@ -147,10 +129,10 @@ def _texts(value: Any) -> list[str]:
 
 
 @app.command("coverage")
-def coverage(context: typer.Context, lists: ListsOption = None) -> int:
+def coverage(context: typer.Context, lists: ListsOption = "") -> int:
     """Say how much of the announced lists is known, how the acts were read, and what is our own reading."""
     session = Session.of(context)
-    version = _lists(lists)
+    version = chosen(session, lists).version
     announced = [
         {
             "list": one.id,
@@ -178,13 +160,9 @@ def coverage(context: typer.Context, lists: ListsOption = None) -> int:
     data = {"list_digest": version.digest, "announced": announced, "counts": counted}
     session.output.show(
         data,
+        *(f"{one.id}: {one} ({one.basis}); {one.note or 'no note'}" for one in version.coverages.values()),
         Table(
-            ("announced list", "known", "of", "basis", "note"),
-            [(one["list"], one["known"], one["total"], one["basis"], one["note"]) for one in announced],
-            right=frozenset({"known", "of"}),
-        ),
-        Table(
-            ("", "", "count"),
+            ("what", "which", "count"),
             [(what, word, count) for what, words in counted.items() for word, count in words.items()],
             right=frozenset({"count"}),
         ),
@@ -253,58 +231,13 @@ def _binds(version: ListVersion, entry: ProhibitedEntry, requester: AgencyId, da
     return requester in entry.barred_agencies or bool(groups & entry.barred_groups)
 
 
-def _row(version: ListVersion, entry: ProhibitedEntry) -> dict[str, Any]:
-    return {
-        "entry": entry.id,
-        "document_type": entry.document_type,
-        "barred": sorted([*entry.barred_groups, *entry.barred_agencies]),
-        "from_whom": [kind.value for kind in entry.from_whom],
-        "scope": entry.scope or "any public service",
-        "in_force_from": entry.in_force_from,
-        "in_force_basis": entry.in_force_basis.value,
-        "condition": entry.condition or None,
-        "disposition": entry.disposition.value,
-        "confidence": entry.confidence.value,
-        "coverage": version.coverage_of(entry),
-    }
-
-
-def _explained(version: ListVersion, entry: ProhibitedEntry) -> dict[str, Any]:
-    grounds = [ground for ground in version.grounds.values() if ground.made_from == entry.id]
-    return {
-        **_row(version, entry),
-        "name": entry.name_en,
-        "act": entry.act,
-        "sources": list(entry.sources),
-        "text_read": entry.text_read.value,
-        "disposition_basis": entry.disposition_basis.value,
-        "data_class": entry.data_class.value,
-        "holder": entry.holder,
-        "replaced_by": entry.replaced_by,
-        "parameters": list(entry.parameters),
-        "note": entry.note or None,
-        "grounds": [
-            {
-                "ground": ground.id,
-                "procedures": sorted(ground.procedures),
-                "evidence_type": ground.evidence_type,
-                "fields": list(ground.fields),
-                "act": ground.act,
-                "basis": ground.basis.value,
-                "text_read": ground.text_read.value,
-            }
-            for ground in grounds
-        ],
-    }
-
-
-def _text(value: Any) -> str:
+def _lines(value: Any) -> list[str]:
+    """A value of a file, a line for each of several."""
     if isinstance(value, list):
-        return "\n".join(_text(part) for part in value) or "none"
+        return [str(part) for part in value]
     if isinstance(value, dict):
-        parts = {key: ", ".join(part) if isinstance(part, list) else part for key, part in value.items() if part}
-        return "; ".join(f"{key}: {part}" for key, part in parts.items())
-    return "-" if value is None else str(value)
+        return [f"{key} = {'yes' if part else 'no'}" for key, part in value.items()]
+    return [("yes" if value else "no") if isinstance(value, bool) else str(value)]
 
 
 register(app)

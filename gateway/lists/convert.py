@@ -7,6 +7,7 @@ refuse is never made.
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from chopar.errors import ChoparError, ConfigurationError
@@ -36,6 +37,7 @@ def convert(facts: Facts) -> dict[str, bytes]:
         ConfigurationError: the facts contradict each other.
         LawUnreadableError: what they give would not be understood.
     """
+    facts = replace(facts, prohibited=_with_our_names(facts))
     grounds = _grounds(facts)
     arrays: dict[str, dict[str, list[Table]]] = {
         AGENCIES: {"agency": [_agency(row) for row in facts.agencies]},
@@ -49,6 +51,15 @@ def convert(facts: Facts) -> dict[str, bytes]:
     files = {name: document(_HEADING, parts).encode("utf-8") for name, parts in arrays.items()}
     ListVersion.from_files(files)
     return files
+
+
+def _with_our_names(facts: Facts) -> list[Row]:
+    """The rows, with the names that we mended."""
+    mended = {item["entry"]: {key: item[key] for key in item if key != "entry"} for item in facts.ours.get("name", [])}
+    unknown = set(mended) - {row["id"] for row in facts.prohibited}
+    if unknown:
+        raise ConfigurationError(f"ours.toml: names of no such entries: {', '.join(sorted(unknown))}")
+    return [{**row, **mended.get(row["id"], {})} for row in facts.prohibited]
 
 
 def _agency(row: Row) -> Table:

@@ -27,7 +27,7 @@ CIRCUMSTANCE = "circumstance."
 """What the key of a circumstance begins with in an address."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LANGUAGE_NAMES = {Language.UZBEK: "O'zbekcha", Language.RUSSIAN: "Русский", Language.ENGLISH: "English"}
+_LANGUAGE_NAMES = {Language.UZBEK: "Oʻzbekcha", Language.RUSSIAN: "Русский", Language.ENGLISH: "English"}
 # Said otherwise than to an agency's official: names stand in no case, and nothing is an option of a command.
 _STEPS_OF_THE_PAGE = {
     NextStep.WAIT_FOR_EVIDENCE: "step_wait_for_evidence",
@@ -140,7 +140,7 @@ class MayTheyAskPage:
             about_kinds=KINDS,
             circumstances=_circumstances(words, asked, answered),
             circumstance_key=CIRCUMSTANCE,
-            answer=_Answer(words, answered, lists).view() if answered and lists else None,
+            answer=answer_view(words, answered, lists) if answered and lists else None,
             list_digest=lists.digest if lists else "",
             paper_accepted=words.say("always", "paper_accepted"),
             json_address=asked.address(JSON_PATH, language) if answered and asked.is_whole else "",
@@ -242,6 +242,17 @@ class AnswerView:
     regulation: str
     documents: tuple[DocumentView, ...]
     conducted_by: tuple[tuple[Name, str], ...]
+
+
+def answer_view(words: Words, answered: Answered, lists: ListVersion) -> AnswerView:
+    """An answer in words of a language.
+
+    Args:
+        words: of the language.
+        answered: the question and its answer.
+        lists: by which it was answered.
+    """
+    return _Answer(words, answered, lists).view()
 
 
 class _Answer:

@@ -1,5 +1,6 @@
 """What the lists call things, in a language; where they have no name in it, in the one that a reader knows next."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,11 @@ _ORDER = {
     Language.RUSSIAN: (Language.RUSSIAN, Language.UZBEK, Language.ENGLISH),
     Language.ENGLISH: (Language.ENGLISH, Language.UZBEK, Language.RUSSIAN),
 }
+
+
+_APOSTROPHES = "'`\u2018\u2019\u02bb\u02bc"
+_LETTER = re.compile(f"(?<=[oOgG])[{_APOSTROPHES}]")
+_PAUSE = re.compile(rf"(?<=[^\W\d_oOgG])[{_APOSTROPHES}](?=\w)")
 
 
 class Named(Protocol):
@@ -55,7 +61,13 @@ def name_of(id_: str, named: Named, language: Language) -> Name:
     """The name of one thing."""
     names = {Language.UZBEK: named.name_uz, Language.RUSSIAN: named.name_ru, Language.ENGLISH: named.name_en}
     chosen = next((one for one in _ORDER[language] if names[one]), Language.ENGLISH)
-    return Name(id_, names[chosen] or id_, chosen)
+    text = names[chosen] or id_
+    return Name(id_, letters(text) if chosen is Language.UZBEK else text, chosen)
+
+
+def letters(text: str) -> str:
+    """Uzbek as it is printed: oʻ and gʻ are letters, and so is the sign of a pause; the lists write an apostrophe."""
+    return _PAUSE.sub("\u2019", _LETTER.sub("\u02bb", text))
 
 
 def _sorted(

@@ -1,6 +1,7 @@
 """Keeping the lists: entries are added whole or not at all, an act is said to be read, differences are told."""
 
 import io
+import json
 from datetime import date
 from pathlib import Path
 
@@ -135,14 +136,26 @@ def test_differences_are_told_in_words() -> None:
     changed = verify(changed, GROUND, by="A. Lawyer", text_ref="a place", on=READ_ON)
     changed = edited(changed, "prohibited.toml", "entry", {"id": "tax-debt-certificate-communal"}, condition="x")
     told = [str(one) for one in differences(BEFORE, ListVersion.from_files(changed))]
-    assert "entry bank-reference-communal: added" in told
+    assert (
+        "entry bank-reference-communal: added: bank-reference may not be asked by communal-organisations in contract "
+        "and service of a communal organisation, from 2026-12-01 (in_force); instead: not_needed"
+    ) in told
     assert "document bank-reference: added" in told
     assert "entry tax-debt-certificate-communal: condition: none -> x" in told
     [ground] = [one for one in told if one.startswith(f"ground {GROUND}")]
-    assert "text read: press -> official" in ground
+    assert ground.endswith("text read: press -> official; verified: none -> by A. Lawyer on 2026-11-20 (a place)")
     assert len(told) == 4
     back = [str(one) for one in differences(ListVersion.from_files(changed), BEFORE)]
-    assert "entry bank-reference-communal: removed" in back
+    assert any(
+        one.startswith("entry bank-reference-communal: removed: bank-reference may not be asked") for one in back
+    )
+
+
+def test_of_several_values_those_that_came_and_went_are_told() -> None:
+    name = "tax-debt-certificate-communal"
+    changed = edited(SHIPPED, "prohibited.toml", "entry", {"id": name}, from_whom=["person"], sources=["a", "b"])
+    [told] = map(str, differences(BEFORE, ListVersion.from_files(changed)))
+    assert told.startswith(f"entry {name}: from whom: without business; sources: with a, b and without ")
 
 
 def run(*words: str, home: Path) -> tuple[int, str, str]:
@@ -183,11 +196,98 @@ def test_by_command_an_error_is_exit_code_one_and_an_unreadable_list_too(tmp_pat
     assert "unreadable" in out
 
 
-def test_show_and_coverage_read_what_is_shipped(tmp_path: Path) -> None:
-    code, out, _ = run("prohibited", "show", "tax-debt-certificate-communal", home=tmp_path)
+def test_which_lists_were_read_is_said_beside_the_data(tmp_path: Path) -> None:
+    code, out, err = run("prohibited", "show", "tax-debt-certificate-communal", home=tmp_path)
     assert code == 0
-    assert "UP-113" in out
+    assert "  act: Presidential Decree UP-113" in out
+    assert err == f"lists read: shipped, version {BEFORE.digest[:12]}: no stack runs here that has others in force\n"
     assert run("prohibited", "show", "nothing-of-that-id", home=tmp_path)[0] == 1
-    code, out, _ = run("prohibited", "coverage", home=tmp_path)
+    mine = tmp_path / "mine"
+    run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)
+    code, out, err = run("prohibited", "coverage", "--lists", str(mine), home=tmp_path)
     assert code == 0
+    assert "communal-32: knows 6 of 32 (inferred)" in out
     assert "not complete" in out
+    assert err == f"lists read: {mine}, version {BEFORE.digest[:12]}\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        ("en", ("Not to be asked for by: communal-organisations (", "stated: a source says so", "not complete")),
+        ("ru", ("Кому нельзя требовать: communal-organisations (", "так сказано в источнике", "неполон")),
+        ("uz", ("Talab qilishi mumkin boʻlmaganlar: communal-organisations (", "manbada aytilgan", "toʻliq emas")),
+    ],
+)
+def test_an_entry_is_explained_in_words_of_a_language(language: str, says: tuple[str, ...], tmp_path: Path) -> None:
+    for verb in ("explain", "list"):
+        words = ("prohibited", verb, "--language", language)
+        what = ("tax-debt-certificate",) if verb == "explain" else ("--document", "tax-debt-certificate")
+        code, out, _ = run(*words, *what, home=tmp_path)
+        assert code == 0
+        for one in says:
+            assert one.removesuffix(" (") in out
+        assert "tax-clearance-notary" in out
+        assert max(map(len, out.splitlines())) < 400  # nothing is drawn as a table
+        assert "+--" not in out
+    assert run(*words[:-1], "fr", home=tmp_path)[0] == 2
+
+
+def considered(home: Path, *words: str) -> tuple[dict[str, tuple[bool, bool, list[str]]], dict[str, object]]:
+    code, out, _ = run("--format", "json", "prohibited", "explain", *words, home=home)
+    assert code == 0
+    answer = json.loads(out)
+    return {one["entry"]: (one["decided"], one["nearly"], one["why"]) for one in answer["considered"]}, answer
+
+
+def test_a_question_is_answered_with_what_decided_and_what_nearly_did(tmp_path: Path) -> None:
+    asks = ("--requester", "electricity-het", "--procedure", "electricity-supply-contract", "--on", "2026-07-01")
+    found, answer = considered(tmp_path, "tax-debt-certificate", *asks)
+    assert found["tax-debt-certificate-communal"] == (True, False, ["binds"])
+    far = ["other_requester", "other_procedure", "other_subject", "condition_unsaid"]
+    assert found["tax-clearance-notary"] == (False, False, far)
+    assert answer["fetch_mode"] == "verified"
+    early, _ = considered(tmp_path, "tax-debt-certificate", *asks[:-1], "2022-06-30")
+    assert early["tax-debt-certificate-communal"] == (False, True, ["not_yet"])
+    code, out, _ = run("prohibited", "explain", "tax-debt-certificate", *asks, home=tmp_path)
+    assert code == 0
+    assert out.startswith("No, they may not ask for it\n")
+    assert "  tax-debt-certificate-communal: the answer rests on it\n" in out
+    assert "further entries that several things keep from binding: 1" in out
+
+
+@pytest.mark.parametrize(
+    ("said", "why"), [((), "condition_unsaid"), (("--circumstance", "city-of-tashkent=no"), "condition_is_no")]
+)
+def test_a_condition_that_kept_an_entry_from_binding_is_said(said: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    asks = ("--requester", "employer", "--procedure", "hiring", "--on", "2026-07-01", *said)
+    found, _ = considered(tmp_path, "tashkent-registration-hiring", *asks)
+    decided, _, failed = found["tashkent-registration-hiring"]
+    assert failed == [why]
+    assert decided is (why == "condition_unsaid")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--requester", "electricity-het"), 2),
+        (("--requester", "nobody", "--procedure", "hiring"), 1),
+        (("--requester", "employer", "--procedure", "nothing"), 1),
+        (("--requester", "employer", "--procedure", "hiring", "--kind", "object"), 2),
+        (("--requester", "employer", "--procedure", "hiring", "--circumstance", "x"), 2),
+        (("--on", "20260701"), 2),
+        (("--lists", "no-such-folder"), 1),
+        (("--lists", "in-force"), 3),
+    ],
+)
+def test_a_question_that_is_none_is_wrong_use(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    assert run("prohibited", "explain", "tax-debt-certificate", *words, home=tmp_path)[0] == code
+
+
+def test_numbers_are_said_in_their_number(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)
+    path = mine / "prohibited.toml"
+    path.write_text(path.read_text().replace('condition = "city-of-tashkent"\n', "", 1))
+    code, out, _ = run("prohibited", "diff", "shipped", str(mine), home=tmp_path)
+    assert (code, out) == (1, "entry tashkent-registration-hiring: condition: city-of-tashkent -> none\n1 difference\n")

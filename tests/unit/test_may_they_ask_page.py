@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from chopar.messages.demand import FetchMode, Outcome
 from chopar.texts import Language, Texts
-from gateway.list_version import AGENCIES, PROHIBITED
+from gateway.list_version import AGENCIES, PROHIBITED, REGULATIONS
 from gateway.lists.vocabulary import Basis, DateBasis, TextRead
 from tests.edited_lists import edited
 from tests.html_shape import Shape
@@ -219,9 +219,20 @@ async def test_the_language_of_the_reader(web: httpx2.AsyncClient, asked: dict[s
     assert "vary" not in said.headers
 
 
-async def test_names_in_another_language_say_which(web: httpx2.AsyncClient) -> None:
-    page = await shape(web, {"lang": "ru"})
+async def test_names_in_another_language_say_which(web: httpx2.AsyncClient, tmp_path: Path) -> None:
+    for language in Language:  # in the committed lists everything has its name in every language
+        page = await shape(web, {"lang": language.value})
+        assert [one for one in page.all("option") if "lang" in one] == []
+    files = edited(bundle(), REGULATIONS, "procedure", {"id": "old-age-pension"}, name_ru=None)
+    async with client_of(site(law_reader(tmp_path, files), tmp_path)) as without:
+        page = await shape(without, {"lang": "ru"})
     assert {"uz"} == {one["lang"] for one in page.all("option") if "lang" in one}
+
+
+async def test_uzbek_is_printed_with_its_letters(web: httpx2.AsyncClient) -> None:
+    page = await shape(web, {**TAX, "lang": "uz"})
+    assert "Soliq qarzdorligi toʻgʻrisidagi ma’lumotnoma" in page.text
+    assert not re.search(r"\w['`]\w", page.text)
 
 
 async def test_headers_that_keep_a_browser_safe(web: httpx2.AsyncClient) -> None:

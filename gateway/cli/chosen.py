@@ -1,0 +1,107 @@
+"""Which lists a command reads: a folder, a version of this machine, those in force, or those that are shipped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from chopar.cli.session import Session
+from chopar.errors import NotFoundError, UnavailableError
+from chopar.messages.demand import FetchMode
+from gateway.cli.in_force import files_in_force
+
+if TYPE_CHECKING:
+    from gateway.list_version import ListVersion
+
+SHIPPED_FOLDER = Path(__file__).parents[1] / "lists"
+IN_FORCE, SHIPPED = "in-force", "shipped"
+_SHOWN = 12  # of a digest
+
+ListsOption = Annotated[
+    str,
+    typer.Option(
+        "--lists",
+        help="A folder, a digest of a version on this machine, `in-force` or `shipped`; those in force if it is left "
+        "out, where a stack runs, else those shipped.",
+        metavar="LISTS",
+    ),
+]
+
+
+class Chosen(NamedTuple):
+    """Lists, and which grounds they open: as they are in force, else as an activation does unless told otherwise."""
+
+    version: "ListVersion"
+    files: dict[str, bytes]
+    fetch_mode: FetchMode
+
+
+def files_of(session: Session, name: str) -> dict[str, bytes]:
+    """The files of lists that somebody named.
+
+    Raises:
+        ConfigurationError: a folder holds no lists.
+        NotFoundError: there is no folder and no version of that name, or nothing was activated yet.
+        UnavailableError: those in force are meant, and Kafka does not answer.
+    """
+    return _found(session, name)[0]
+
+
+def _found(session: Session, name: str) -> tuple[dict[str, bytes], FetchMode]:
+    from gateway.bundle import list_files, load
+
+    if name == SHIPPED:
+        return list_files(SHIPPED_FOLDER), FetchMode.VERIFIED
+    if name == IN_FORCE:
+        files, message = session.run(lambda: files_in_force(session, session.bus()))
+        return files, message.fetch_mode
+    if Path(name).is_dir():
+        return list_files(Path(name)), FetchMode.VERIFIED
+    kept = session.home() / "gateway" / "lists"
+    digests = sorted(path.name for path in kept.glob(f"{name}*") if path.is_dir()) if name.isalnum() else []
+    if len(digests) != 1:
+        what = "several versions begin so" if digests else "no folder, and no version of that digest on this machine"
+        raise NotFoundError(f"{name}: {what}")
+    return load(digests[0], kept), FetchMode.VERIFIED
+
+
+def version_of(session: Session, name: str) -> "ListVersion":
+    """The lists that somebody named.
+
+    Raises:
+        LawUnreadableError: they cannot be understood.
+        as of `files_of`.
+    """
+    from gateway.list_version import ListVersion
+
+    return ListVersion.from_files(files_of(session, name))
+
+
+def chosen(session: Session, name: str) -> Chosen:
+    """The lists that an option names, or those meant where it is left out; which they are is said beside the data.
+
+    Raises:
+        as of `version_of`.
+    """
+    from gateway.list_version import ListVersion
+
+    why = ""
+    if not name:
+        name = IN_FORCE if "--bootstrap" in session.given else _where_one_runs(session)
+        why = "" if name == IN_FORCE else ": no stack runs here that has others in force"
+    files, fetch_mode = _found(session, name)
+    version = ListVersion.from_files(files)
+    session.output.say(f"lists read: {name}, version {version.digest[:_SHOWN]}{why}")
+    return Chosen(version, files, fetch_mode)
+
+
+def _where_one_runs(session: Session) -> str:
+    try:
+        return IN_FORCE if session.stack() else SHIPPED
+    except UnavailableError:
+        return SHIPPED
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in the right number."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
