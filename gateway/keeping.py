@@ -4,10 +4,11 @@ Works on the files of a folder of lists and gives changed files; nothing is writ
 an error. Whether the result is sound is `lint`'s, whether it comes into force `activation`'s.
 """
 
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
+
+import tomli
 
 from chopar.errors import ConfigurationError, NotFoundError
 from gateway.list_version import DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
@@ -34,7 +35,7 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
     for array, name in _PLACES.items():
         if array not in given:
             continue
-        whole = tomllib.loads(files[name].decode())
+        whole = tomli.loads(files[name].decode())
         tables = whole.setdefault(array, [])
         taken = {table.get("id") for table in tables}
         for table in given[array]:
@@ -70,7 +71,7 @@ def verify(files: Mapping[str, bytes], name: str, *, by: str, text_ref: str, on:
         raise ConfigurationError("who read it, and the published text that was read, are due")
     for array in ("ground", "entry"):
         file = _PLACES[array]
-        whole = tomllib.loads(files[file].decode())
+        whole = tomli.loads(files[file].decode())
         for table in whole.get(array, []):
             if table.get("id") == name:
                 if not table.get("act"):
