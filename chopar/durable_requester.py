@@ -21,6 +21,7 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -93,6 +94,9 @@ class DurableRequester(DemandSender):
         metrics: where its counters are kept; a private registry by default.
         look_seconds: how often it looks for demands that are not sent, and for those that have expired.
         callback_seconds: within which a callback has to end; one that does not has failed.
+        notes: a folder that outlives the process, in which it notes what it is handling: so that an answer whose
+            callback kills the process (three times) becomes a dead letter and others go on; nothing is noted by
+            default. Processes of one system may share it.
         more: `files`, `clock` and `random_bits`, as of `DemandSender`.
     """
 
@@ -108,6 +112,7 @@ class DurableRequester(DemandSender):
         metrics: CollectorRegistry | None = None,
         look_seconds: float = 1.0,
         callback_seconds: float = 60.0,
+        notes: Path | None = None,
         **more: Any,
     ) -> None:
         super().__init__(agency, bus, registry, **more)
@@ -133,6 +138,7 @@ class DurableRequester(DemandSender):
             settings=settings,
             metrics=ConsumeMetrics(kept),
             replays=Replays(bus, self.group, self._files, registry),
+            notes=notes,
             clock=lambda: round(self._clock().timestamp() * 1000),
         )
         self._sending: set[str] = set()

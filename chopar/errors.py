@@ -17,6 +17,7 @@
         KilledItsProcessError         killed_its_process      (three processes died while they handled it)
       UnavailableError (retriable)  a thing we depend on does not answer; try again later
         BrokerUnavailableError        broker_unavailable
+          NoLongerMemberError           no_longer_member        (a consumer group has gone on without this process)
         SchemaRegistryUnavailableError  schema_registry_unavailable
         SchemaNotYetKnownError        schema_not_yet_known    (asked again for a while, then UnknownSchemaError)
         RegisterUnavailableError      register_unavailable
@@ -144,6 +145,12 @@ class BrokerUnavailableError(UnavailableError):
     """No broker answers, or it refuses us."""
 
     code = "broker_unavailable"
+
+
+class NoLongerMemberError(BrokerUnavailableError):
+    """A consumer group has gone on without this member, or is being divided anew; it joins again by itself."""
+
+    code = "no_longer_member"
 
 
 class SchemaRegistryUnavailableError(UnavailableError):

@@ -31,7 +31,7 @@ from chopar.bus.replay import Replays
 from chopar.bus.report import Report
 from chopar.bus.trial import Trial
 from chopar.bus.tried import Tried
-from chopar.errors import ChoparError, DeliveryError, UnavailableError
+from chopar.errors import ChoparError, DeliveryError, NoLongerMemberError, UnavailableError
 
 __all__ = ["ConsumeLoop", "ConsumeMetrics", "ConsumeSettings", "Handler", "Outputs"]
 
@@ -79,7 +79,7 @@ class ConsumeLoop:
         self._following: asyncio.Task[None] | None = None
         self._jitter = jitter
         self._failures = Failures(clock, settings.handler_tries)
-        self._tried = Tried(notes, group, clock)
+        self._tried = Tried(notes, group, clock, lambda refused: metrics.notes_refused.labels(group).set(refused))
         self._trial = Trial(handler, self._failures, self._tried, settings)
         self._commits = Commits(settings.commit_interval_seconds)
         self._pauses = Pauses(settings, metrics, jitter)
@@ -90,6 +90,8 @@ class ConsumeLoop:
         self._idle.set()
         self._epochs: dict[TopicPartition, int] = {}
         self._epoch = 0
+        self._divided_at = -1
+        """The epoch in which it was counted that the group had gone on without us."""
         self._open: set[TopicPartition] = set()  # held, and the handler is ready for them
         self._callback_error: Exception | None = None
         self._progress = False
@@ -172,8 +174,7 @@ class ConsumeLoop:
 
     async def _failed(self, error: UnavailableError) -> None:
         """Count a failure of the bus, and wait a little; raises it if it was one too many in a row."""
-        self._in_a_row = 1 if self._progress else self._in_a_row + 1
-        self._progress = False
+        self._counted()
         self._metrics.rebuilt.labels(error.code).inc()
         _log.warning("bus.rebuilt", group=self._group, code=error.code, reason=str(error), in_a_row=self._in_a_row)
         if self._in_a_row >= self._settings.restarts:
@@ -265,7 +266,7 @@ class ConsumeLoop:
         holds = partial(self._holds, epochs)
         try:
             # May take seconds, and nothing has begun: a revoke does not wait for it.
-            await self._handler.ready_for([record for records in batch.values() for record in records])
+            wary = await self._trial.gate(batch)
         except UnavailableError as error:
             for partition, records in batch.items():
                 if holds(partition):
@@ -273,7 +274,7 @@ class ConsumeLoop:
             return
         with self._busy():
             held = {partition: records for partition, records in batch.items() if holds(partition)}
-            handled = await self._trial.run(held)
+            handled = await self._trial.run(held, wary)
             await self._release.run(self._producer, handled, holds)
             await self._settle({place: ones for place, ones in handled.items() if holds(place)}, held)
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
@@ -342,8 +343,31 @@ class ConsumeLoop:
         offsets = self._commits.take()
         if not offsets:
             return
-        await self._consumer.commit(offsets)
-        self._committed(offsets)
+        try:
+            await self._consumer.commit(offsets)
+        except NoLongerMemberError as error:
+            self._divided_anew(error)
+        else:
+            self._committed(offsets)
+
+    def _divided_anew(self, error: NoLongerMemberError) -> None:
+        """What was done is done again by whoever gets it. The consumer joins again by itself, and is not built anew.
+
+        Raises:
+            NoLongerMemberError: that was one time too many in a row, without progress.
+        """
+        self._metrics.commits_failed.labels(error.code).inc()
+        _log.warning("commit.failed", group=self._group, code=error.code, reason=str(error))
+        if self._epoch != self._divided_at:  # what comes of one division counts once
+            self._divided_at = self._epoch
+            if self._counted() >= self._settings.restarts:
+                raise error
+
+    def _counted(self) -> int:
+        """Count a failure of the bus; how many there were in a row."""
+        self._in_a_row = 1 if self._progress else self._in_a_row + 1
+        self._progress = False
+        return self._in_a_row
 
     def _committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._progress = True

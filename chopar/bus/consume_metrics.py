@@ -37,6 +37,12 @@ class ConsumeMetrics:
             ["topic", "partition"],
             registry=kept,
         )
+        self.notes_refused = Gauge(
+            "chopar_notes_refused",
+            "1 while it cannot be noted what is handled, so that a record that kills its process is not found",
+            ["group"],
+            registry=kept,
+        )
         self.rebuilt = Counter(
             "chopar_bus_rebuilt", "Times producer and consumer were built anew, by reason", ["code"], registry=kept
         )

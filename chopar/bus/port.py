@@ -159,7 +159,8 @@ class Consumer(Fetcher, Protocol):
         """Store the next offsets to read. Partitions no longer held are left out.
 
         Raises:
-            BrokerUnavailableError: it could not be stored, or the group has gone on without us.
+            NoLongerMemberError: the group has gone on without us, or is being divided: what we hold is revoked next.
+            BrokerUnavailableError: it could not be stored.
         """
 
     @property

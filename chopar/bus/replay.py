@@ -247,18 +247,20 @@ class Replays:
                 except _ImpossibleError as impossible:
                     await self._done([(pending, ReplayOutcome.IMPOSSIBLE, str(impossible))])
                     continue
-                try:
-                    await handler.ready_for([original])
-                except UnavailableError as error:
-                    self._wait(pending, error.code)
-                    continue
                 place = original._replace(
                     topic=partition.topic, partition=partition.partition, offset=pending.place.offset
                 )
                 suspect = tried.suspicion(place)
-                if suspect is not None and suspect.deaths >= deaths:
+                given_up = suspect is not None and suspect.deaths >= deaths
+                if given_up:
                     pending.failures.give_up(original, KilledItsProcessError.code)
                 with tried.noted({partition: [place]}):
+                    if not given_up:
+                        try:
+                            await handler.ready_for([original])  # which may do all of it already
+                        except UnavailableError as error:
+                            self._wait(pending, error.code)
+                            continue
                     handled = await Handling(handler, pending.failures, 1).run({pending.origin: [original]})
                 if suspect is not None:
                     tried.forget(suspect)

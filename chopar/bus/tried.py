@@ -3,9 +3,15 @@
 A note is one write without a sync for a whole batch: it outlives the process, and a machine that loses power has not
 been killed by a record. Whoever starts and finds a note died while it handled these records; they are suspects, handled
 one at a time from then on, each with a note of its own. Which of them is given up, and how, is the loop's to say.
+
+A disk that takes no note stops nobody: records that kill are rare, and a process that stands still for want of notes
+would be no better off. It is an alarm (`chopar_notes_refused`, `tried.unnoted`), and is tried again all the time. On a
+full disk most of it works on: the note's file has its room from the beginning, and the note of a suspect says of how
+many deaths, so that they are counted even where the list of suspects cannot be written.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -21,7 +27,9 @@ from chopar.bus.port import Record, TopicPartition
 _HEADER_BYTES = 8  # length and checksum; all zeros: nothing is being handled
 _NOTHING = bytes(_HEADER_BYTES)
 _MOST_BYTES = 1024 * 1024
+_ROOM_BYTES = 64 * 1024  # taken at once: a batch of some hundred partitions, and any suspect, has its note in it
 _SIBLINGS = 64  # processes of one group that share a folder
+_AGAIN_MS = 10_000  # a folder that could not be opened is tried again after it
 
 _log = structlog.get_logger()
 
@@ -52,22 +60,33 @@ class Tried:
         folder: where they lie; None: nothing is noted, and nobody is suspected.
         group: the consumer group. Several processes of a group may share the folder.
         clock: Unix milliseconds.
+        told: is told whether notes cannot be taken, each time that it changes.
     """
 
-    def __init__(self, folder: Path | None, group: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        group: str,
+        clock: Callable[[], int],
+        told: Callable[[bool], None] = lambda refused: None,
+    ) -> None:
         self._folder = folder
         self._group = group
         self._clock = clock
+        self._told = told
         self._file: int | None = None
         self._suspects_path: Path | None = None
         self._suspects: list[Suspect] = []
-        self._failing = False
+        self._refused: set[str] = set()
+        """What could not be written when it was tried last: "folder", "room", "note", "suspects"."""
+        self._tried_at_ms: int | None = None
 
     def open(self) -> None:
         """Take up what a former life has left."""
         if self._folder is None or self._file is not None:
             return
-        with self._forgiven():
+        self._tried_at_ms = self._clock()
+        with self._forgiven("folder"):
             self._folder.mkdir(parents=True, exist_ok=True)
             for number in range(_SIBLINGS):
                 path = self._folder / f"{self._group}.{number}"
@@ -79,7 +98,10 @@ class Tried:
                     continue
                 self._file, self._suspects_path = descriptor, path.with_name(path.name + ".suspects")
                 break
-            self._take_up()
+            if self._file is None:
+                raise OSError(errno.EUSERS, "too many processes share one folder")
+            self._take_room()
+            self._take_up(self._file)
 
     def close(self) -> None:
         """Let go of the notes; what is suspected stays so."""
@@ -99,23 +121,17 @@ class Tried:
     @contextlib.contextmanager
     def noted(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> Iterator[None]:
         """Note that these records are being handled, for as long as the context is open."""
+        if self._refused:
+            self._try_again()
         if self._file is None:
             yield
             return
-        lines = [
-            f"{topic} {partition} {records[0].offset} {records[-1].offset}"
-            for (topic, partition), records in batch.items()
-            if records
-        ]
-        body = "\n".join(lines).encode()[:_MOST_BYTES]
-        with self._forgiven():
-            os.pwrite(self._file, len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body, 0)
+        body = "\n".join(self._line(*each) for each in batch.items() if each[1]).encode()[:_MOST_BYTES]
+        self._note(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
         try:
             yield
         finally:
-            with self._forgiven():
-                if self._file is not None:
-                    os.pwrite(self._file, _NOTHING, 0)
+            self._note(_NOTHING)
 
     def suspicion(self, record: Record) -> Suspect | None:
         """The gravest suspicion of a record, if there is one."""
@@ -140,14 +156,45 @@ class Tried:
         self._suspects = [one for one in self._suspects if one != suspect]
         self._write()
 
-    def _take_up(self) -> None:
-        if self._suspects_path is None or self._file is None:
-            _log.error("tried.unnoted", group=self._group, reason="too many processes share one folder")
+    def _line(self, partition: TopicPartition, records: Sequence[Record]) -> str:
+        """Where records lie; of a suspect that is handled alone also of how many deaths, and since when."""
+        place = f"{partition.topic} {partition.partition} {records[0].offset} {records[-1].offset}"
+        suspect = self.suspicion(records[0]) if len(records) == 1 else None
+        return f"{place} 0 0" if suspect is None else f"{place} {suspect.deaths} {suspect.since_ms}"
+
+    def _note(self, note: bytes) -> None:
+        if self._file is not None:
+            with self._forgiven("note"):
+                _write_at(self._file, note, 0)
+
+    def _try_again(self) -> None:
+        """Now and then: what could not be opened or written may go well by now."""
+        now = self._clock()
+        if self._tried_at_ms is not None and abs(now - self._tried_at_ms) < _AGAIN_MS:
+            return
+        self._tried_at_ms = now
+        if self._file is None:
+            self.open()
+        if "room" in self._refused:
+            self._take_room()
+        if "suspects" in self._refused:
+            self._write()
+
+    def _take_room(self) -> None:
+        """Have the file as large as a note may well become, so that a disk that is full later refuses none."""
+        if self._file is not None:
+            with self._forgiven("room"):
+                size = os.fstat(self._file).st_size
+                if size < _ROOM_BYTES:
+                    _write_at(self._file, bytes(_ROOM_BYTES - size), size)
+
+    def _take_up(self, file: int) -> None:
+        if self._suspects_path is None:
             return
         with contextlib.suppress(FileNotFoundError, ValueError, TypeError, RecursionError):
             found = [Suspect(**one) for one in json.loads(self._suspects_path.read_text("ascii"))]
             self._suspects = [one for one in found if one.is_whole]
-        died_of = self._died_of(os.pread(self._file, _HEADER_BYTES + _MOST_BYTES, 0))
+        died_of = self._died_of(os.pread(file, _HEADER_BYTES + _MOST_BYTES, 0))
         if died_of:
             again = {(one.topic, one.partition, one.first) for one in died_of if one.first == one.last}
             self._suspects = [
@@ -155,8 +202,8 @@ class Tried:
                 for one in self._suspects
                 if one.first != one.last or (one.topic, one.partition, one.first) not in again
             ] + died_of
-            self._write()
-            os.pwrite(self._file, _NOTHING, 0)  # only now: it is counted, and once
+            if self._write():
+                self._note(_NOTHING)  # only now: it is counted, and once
         for one in died_of:
             _log.warning(
                 "tried.suspects",
@@ -177,33 +224,55 @@ class Tried:
         found: list[Suspect] = []
         now = self._clock()
         for line in body.decode("ascii", "replace").splitlines():
-            words = line.rsplit(" ", 3)
-            if len(words) < 4 or not all(word.isdecimal() for word in words[1:]):
+            words = line.rsplit(" ", 5)
+            if len(words) < 6 or not all(word.isdecimal() for word in words[1:]):
                 continue  # the last of a note that was cut, or a line that is none of ours
-            topic, (partition, first, last) = words[0], (int(word) for word in words[1:])
+            topic, (partition, first, last, deaths, since) = words[0], (int(word) for word in words[1:])
             known = self.suspicion(Record(topic, partition, first, 0, None, None)) if first == last else None
-            deaths, since = (known.deaths + 1, known.since_ms) if known is not None else (1, now)
-            found.append(Suspect(topic, partition, first, last, deaths, since))
+            if known is not None and known.deaths > deaths:
+                deaths, since = known.deaths, known.since_ms
+            found.append(Suspect(topic, partition, first, last, deaths + 1, since or now))
         return found
 
-    def _write(self) -> None:
-        if self._suspects_path is None:
-            return
-        with self._forgiven():
-            if not self._suspects:
-                self._suspects_path.unlink(missing_ok=True)
-                return
-            rows = [{name: getattr(one, name) for name in Suspect.__slots__} for one in self._suspects]
-            new = self._suspects_path.with_name(self._suspects_path.name + ".new")
-            new.write_text(json.dumps(rows), "ascii")
-            new.replace(self._suspects_path)
+    def _write(self) -> bool:
+        """Keep the list of suspects; whether that went well."""
+        kept = False
+        if self._suspects_path is not None:
+            with self._forgiven("suspects"):
+                if self._suspects:
+                    rows = [{name: getattr(one, name) for name in Suspect.__slots__} for one in self._suspects]
+                    new = self._suspects_path.with_name(self._suspects_path.name + ".new")
+                    new.write_text(json.dumps(rows), "ascii")
+                    new.replace(self._suspects_path)
+                else:
+                    self._suspects_path.unlink(missing_ok=True)
+                kept = True
+        return kept
 
     @contextlib.contextmanager
-    def _forgiven(self) -> Iterator[None]:
-        """A full disk must not stop what works without notes; it is said once."""
+    def _forgiven(self, what: str) -> Iterator[None]:
+        """A full disk must not stop what works without notes: it is told when it begins, and when it is over."""
+        refused = bool(self._refused)
         try:
             yield
         except OSError as error:
-            if not self._failing:
-                self._failing = True
-                _log.error("tried.unnoted", group=self._group, reason=f"{type(error).__name__} {error.errno}")
+            self._refused.add(what)
+            if not refused:
+                reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
+                _log.error("tried.unnoted", group=self._group, what=what, reason=reason)
+                self._told(True)
+        else:
+            self._refused.discard(what)
+            if refused and not self._refused:
+                _log.info("tried.noted_again", group=self._group)
+                self._told(False)
+
+
+def _write_at(file: int, data: bytes, offset: int) -> None:
+    """Write all of it.
+
+    Raises:
+        OSError: a part was not written; half a note accuses nobody.
+    """
+    if os.pwrite(file, data, offset) < len(data):
+        raise OSError(errno.ENOSPC, "there was room for a part alone")

@@ -11,7 +11,8 @@ from chopar.schema_registry import SchemaRegistry
 
 
 def contract_office(bus: Bus, registry: SchemaRegistry, database: Path) -> DurableRequester:
-    requester = DurableRequester("electricity-het", bus, registry, Inbox(f"sqlite+aiosqlite:///{database}"))
+    inbox = Inbox(f"sqlite+aiosqlite:///{database}")
+    requester = DurableRequester("electricity-het", bus, registry, inbox, notes=database.with_suffix(".tried"))
 
     @requester.receives("tax-debt-certificate")
     async def enter(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:

@@ -158,8 +158,9 @@ class _Kept:
 class Process(DurableRig):
     """The agency, and the others."""
 
-    def __init__(self, url: str, journal: Path, step: str) -> None:
+    def __init__(self, url: str, journal: Path, step: str, notes: Path | None = None) -> None:
         super().__init__(journal.parent, url)
+        self.notes = notes
         self.death = Death(step)
         self.bus = KeptBus(lambda: round(self.now.timestamp() * 1000), journal, self.death)
         self.others = self.bus.producer("others")
@@ -174,10 +175,12 @@ class Process(DurableRig):
             clock=lambda: self.now,
             settings=FAST,
             look_seconds=0.05,
+            notes=self.notes,
         )
 
         async def note(transaction: AsyncConnection, demand: Demand, what: str) -> None:
             await transaction.execute(insert(DONE), {"what": f"{demand.case_id} {what}"})
+            self.death.reach(f"{demand.case_id} {what}")
             self.death.reach(f"in {what}")
             self.death.stage = "received" if what == "completed" else what
 

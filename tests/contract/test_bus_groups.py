@@ -85,6 +85,35 @@ async def test_a_second_member_takes_its_share_after_revoked_was_awaited(bench: 
         await first.stop()
 
 
+async def test_who_stops_while_it_joins_leaves_no_member_behind(bench: Bench) -> None:
+    """A member that is gone would be given partitions until its session has expired."""
+    topic, group, calls = await bench.topic(2), unique("group"), Calls()
+    places = {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+    began, finish = asyncio.Event(), asyncio.Event()
+
+    async def revoked(partitions: frozenset[TopicPartition]) -> None:
+        began.set()
+        await finish.wait()
+
+    first = bench.bus.consumer(group, [topic], assigned=calls.on_assigned, revoked=revoked)
+    await first.start()
+    try:
+        await until(lambda: len(calls.assigned) == 1, "the first member's share")
+        joins = bench.bus.consumer(group, [topic], assigned=calls.on_assigned, revoked=revoked)
+        joining = asyncio.create_task(joins.start())
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await began.wait()
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        await joins.stop()
+        finish.set()
+        await until(lambda: len(calls.assigned) >= 2, "the first member's new share")
+        assert set(calls.assigned[-1]) == places, "nobody else is there"
+    finally:
+        finish.set()
+        await first.stop()
+
+
 async def test_a_commit_of_a_partition_that_is_not_held_is_left_out(bench: Bench) -> None:
     topic, group, calls = await bench.topic(2), unique("group"), Calls()
     first = await bench.consumer(group, [topic], calls)

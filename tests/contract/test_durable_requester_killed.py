@@ -1,5 +1,7 @@
 """kill -9 of an agency's system at each step, on SQLite and PostgreSQL: every demand is acted on, each exactly once."""
 
+import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.durable_rig import DONE
 pytest_plugins = ["tests.postgres_fixture"]
 
 DEADLINE_SECONDS = 300
+LIVES = 8
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -33,3 +36,26 @@ def test_a_system_that_dies_at_every_step_acts_on_each_answer_once(url: str, tmp
     engine.dispose()
     cases = [step.replace(" ", "-") for step in STEPS]
     assert done == sorted(f"{case} {what}" for case in cases for what in ("resolved", "received", "completed"))
+
+
+def test_an_answer_whose_callback_kills_its_process_is_given_up_after_three_deaths(tmp_path: Path) -> None:
+    """The callback runs where a batch is awaited, not where its records are handled: that has its note too."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/agency.db"
+    command = [sys.executable, "-m", "tests.contract.deadly_callback", url, f"{tmp_path}/journal", f"{tmp_path}/tried"]
+    deaths = 0
+    while True:
+        life = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        if life.returncode == 0:
+            break
+        assert life.returncode == -signal.SIGKILL, life.stderr
+        deaths += 1
+        assert deaths < LIVES, life.stdout
+    assert json.loads(life.stdout.splitlines()[-1]) == [["evidence.provided", "killed_its_process"]]
+    assert deaths == 3
+    engine = create_engine(url.replace("+aiosqlite", ""))
+    with engine.connect() as connection:
+        done = sorted(connection.execute(select(DONE.c.what)).scalars())
+    engine.dispose()
+    told = [f"{case} {what}" for case in ("before", "after") for what in ("resolved", "received", "completed")]
+    assert done == sorted([*told, "kills resolved"])
+    assert list((tmp_path / "tried").glob("*.suspects")) == [], "nobody is suspected any more"

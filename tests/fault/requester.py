@@ -45,7 +45,7 @@ def create_tables(file: Path) -> None:
 
 def agency(bus: Bus, registry: SchemaRegistry, file: Path) -> DurableRequester:
     """The agency's system: submits, and acts."""
-    requester = DurableRequester(AGENCY, bus, registry, Inbox(f"sqlite:///{file}"))
+    requester = DurableRequester(AGENCY, bus, registry, Inbox(f"sqlite:///{file}"), notes=file.with_suffix(".tried"))
 
     @requester.receives()
     async def act(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:

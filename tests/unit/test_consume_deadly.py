@@ -5,17 +5,25 @@ the session of the one before has expired.
 """
 
 import asyncio
+import contextlib
 import json
+import resource
 import signal
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from chopar.bus.port import Record, TopicPartition
+from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
+from chopar.bus.memory import MemoryBus
+from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.bus.tried import Tried
 from chopar.messages.operations import ReplayAction
+from chopar.topics import TopicLayout
+from tests.unit.deadly_process import Deadly
 from tests.unit.test_replay import GROUP, Relay, Stage
 from tests.unit.test_replay import record as replayed
 
@@ -126,7 +134,7 @@ def test_processes_of_a_group_keep_their_notes_apart(tmp_path: Path) -> None:
 def test_a_note_that_is_torn_or_a_file_that_is_nonsense_accuses_nobody(tmp_path: Path) -> None:
     died_of(notes(tmp_path), 1)
     path = tmp_path / "group.0"
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes().rstrip(b"\0")[:-1])
     path.with_name("group.0.suspects").write_text("[{]", "ascii")
     assert not notes(tmp_path).suspects_in(PLACE, [record(1)])
 
@@ -135,7 +143,7 @@ def test_a_note_that_is_torn_or_a_file_that_is_nonsense_accuses_nobody(tmp_path:
     "suspects",
     ['[{"topic": "in", "partition": 0, "first": "5", "last": 5, "deaths": 1, "since_ms": 1}]', "[" * 100_000],
 )
-@pytest.mark.parametrize("note", [b"in 0 a b", b"in 0 5 ", b""])
+@pytest.mark.parametrize("note", [b"in 0 a b 0 0", b"in 0 5 5 0 ", b"in 0 5 5", b""])
 def test_notes_that_others_have_written_accuse_nobody(tmp_path: Path, suspects: str, note: bytes) -> None:
     (tmp_path / "group.0").write_bytes(len(note).to_bytes(4, "big") + zlib.crc32(note).to_bytes(4, "big") + note)
     (tmp_path / "group.0.suspects").write_text(suspects)
@@ -150,3 +158,72 @@ def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     with tried.noted({PLACE: [record(1)]}):
         pass
     assert not tried.suspects_in(PLACE, [record(1)])
+
+
+@contextlib.contextmanager
+def full_disk(room_bytes: int = 0) -> Iterator[None]:
+    """No file takes a byte beyond these, as on a disk that is full or may not be written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_deaths_are_counted_although_the_list_of_suspects_finds_no_room(tmp_path: Path) -> None:
+    (tmp_path / "group.0.suspects.new").mkdir()
+    died_of(notes(tmp_path), 5, 6, 7)
+    for deaths in (1, 2, 3):
+        tried = notes(tmp_path)
+        assert [getattr(tried.suspicion(record(offset)), "deaths", 0) for offset in (6,)] == [deaths]
+        died_of(tried, 6)
+
+
+def test_a_full_disk_is_an_alarm_until_there_is_room_again(tmp_path: Path) -> None:
+    now, told = [0], list[bool]()
+    tried = Tried(tmp_path, "group", lambda: now[0], told.append)
+    with capture_logs() as said:
+        with full_disk():
+            tried.open()
+            for _ in range(3):
+                now[0] += 60_000
+                with tried.noted({PLACE: [record(1)]}):
+                    pass
+            assert told == [True]
+        now[0] += 60_000
+        with tried.noted({PLACE: [record(2)]}):
+            pass
+    assert told == [True, False]
+    assert [(one["event"], one["log_level"]) for one in said] == [
+        ("tried.unnoted", "error"),
+        ("tried.noted_again", "info"),
+    ]
+    died_of(tried, 3)
+    assert notes(tmp_path).suspicion(record(3)) is not None
+
+
+def test_a_note_that_was_half_written_accuses_nobody(tmp_path: Path) -> None:
+    tried = notes(tmp_path)
+    with capture_logs() as said, full_disk(room_bytes=12):
+        died_of(tried, 1)
+    assert [one["event"] for one in said] == ["tried.unnoted"]
+    assert not notes(tmp_path).suspects_in(PLACE, [record(1)])
+
+
+async def test_a_loop_whose_notes_find_no_room_works_on_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    bus, handler, metrics = MemoryBus(lambda: 0), Deadly(), ConsumeMetrics()
+    bus.log.add(TopicLayout("in", 1))
+    for value in (b"a", b"b"):
+        bus.log.append(Outgoing("in", 0, value, value))
+    settings = ConsumeSettings(fetch_timeout_seconds=0.02)
+    loop = ConsumeLoop(bus, "g", ["in"], handler, settings=settings, metrics=metrics, notes=tmp_path / "file" / "no")
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while bus.group("g").committed != {PLACE: 2}:
+            await bus.changed.wait(0.05)
+    loop.stop()
+    await running
+    assert handler.handled == {"a", "b"}
+    assert metrics.registry.get_sample_value("chopar_notes_refused", {"group": "g"}) == 1

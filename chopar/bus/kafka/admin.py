@@ -31,7 +31,7 @@ class KafkaAdmin:
 
     async def start(self) -> None:
         """Connect."""
-        common = self._settings.common(self._bootstrap, "admin")
+        common = self._settings.patient(self._bootstrap, "admin")
         self._admin = await connected(
             lambda: AIOKafkaAdminClient(**common), _close_admin, self._bootstrap, self._settings
         )

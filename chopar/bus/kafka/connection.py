@@ -40,7 +40,11 @@ class KafkaClientSettings:
     """How our clients behave. Seconds unless the name says otherwise."""
 
     request_timeout_seconds: float = 8.0
-    """Of one request; also how long a topic that does not exist is waited for at start."""
+    """Of a question, its second try included, and of joining a group, which waits for a dead member's session (6 s)."""
+
+    hang_timeout_seconds: float = 4.0
+    """How long a broker may owe an answer to producers and consumers: over the 3 s after which others have taken over
+    from one that hangs. Also how long a topic that does not exist is waited for at start."""
 
     start_deadline_seconds: float = 30.0
     """How long a client tries to reach a broker before it says that it cannot."""
@@ -90,14 +94,19 @@ class KafkaClientSettings:
         share = self.max_unread_bytes // max(1, partitions)
         return min(self.max_partition_bytes, max(self.min_partition_bytes, share))
 
-    def common(self, bootstrap: str, name: str) -> dict[str, Any]:
-        """The arguments that every client takes."""
+    def patient(self, bootstrap: str, name: str) -> dict[str, Any]:
+        """The arguments of a client that asks one broker for what may take long."""
         return {
             "bootstrap_servers": bootstrap.split(","),
             "client_id": name,
             "request_timeout_ms": int(self.request_timeout_seconds * 1000),
             **self.options,
         }
+
+    def common(self, bootstrap: str, name: str) -> dict[str, Any]:
+        """The arguments of a client that turns to another broker when one hangs."""
+        seconds = min(self.hang_timeout_seconds, self.request_timeout_seconds)
+        return {**self.patient(bootstrap, name), "request_timeout_ms": int(seconds * 1000)}
 
 
 def record_code_is_native() -> bool:

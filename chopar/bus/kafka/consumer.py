@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 
 from chopar.bus.kafka.connection import (
@@ -26,8 +26,15 @@ from chopar.bus.kafka.connection import (
     translated,
 )
 from chopar.bus.kafka.fetch_sessions import FetchSessions
+from chopar.bus.kafka.joining import leave_in_mid_join, wait_longer_for_joins
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
-from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError, TopicLayoutError
+from chopar.errors import (
+    BrokerUnavailableError,
+    NoLongerMemberError,
+    NotFoundError,
+    OffsetOutOfRangeError,
+    TopicLayoutError,
+)
 from chopar.topics import PARTITIONS
 
 _LOG_APPEND_TIME = 1
@@ -288,7 +295,12 @@ class KafkaConsumer(KafkaFetcher):
         held = {place_of(place): offset for place, offset in offsets.items() if place in self._held}
         if held:
             async with translated("committing", self._settings.commit_deadline_seconds):
-                await self._open().commit(held)
+                try:
+                    await self._open().commit(held)
+                except CommitFailedError as error:
+                    raise NoLongerMemberError(
+                        "the group has gone on without this member, or is divided anew"
+                    ) from error
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Give out nothing of these; the position stays."""
@@ -316,6 +328,7 @@ class KafkaConsumer(KafkaFetcher):
             **_consumer_options(settings, len(self._topics) * PARTITIONS),
             **settings.common(self._bootstrap, self._group),
         )
+        wait_longer_for_joins(self._client, settings.request_timeout_seconds)
         if settings.fetch_sessions:
             self._client._client.send = FetchSessions(self._client._client.send).send
         self._client.subscribe(list(self._topics), listener=_Listener(self))
@@ -386,6 +399,7 @@ async def _call(assigned: Assigned, start: Mapping[TopicPartition, int]) -> None
 async def _stop(client: AIOKafkaConsumer) -> None:
     """Stop aiokafka's consumer, its connections and fetches too where its own `stop` is broken off half-way."""
     try:
+        await leave_in_mid_join(client)
         await client.stop()
     finally:
         for fetch in getattr(client._fetcher, "_pending_tasks", ()):

@@ -12,6 +12,7 @@ from chopar.errors import (
     ChoparError,
     DeliveryError,
     FencedError,
+    NoLongerMemberError,
     NoSuchTopicError,
     NotFoundError,
     OffsetOutOfRangeError,
@@ -234,7 +235,7 @@ class MemoryConsumer(MemoryFetcher):
         """Store the next offsets to read, of partitions that are held."""
         self._state.require_up()
         if self not in self._group.members:
-            raise BrokerUnavailableError("the group has gone on without this member")
+            raise NoLongerMemberError("the group has gone on without this member")
         held = {place: offset for place, offset in offsets.items() if place in self._positions}
         if self._state.faults.commit(self._name, held):
             raise BrokerUnavailableError("the commit failed")
