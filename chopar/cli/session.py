@@ -33,6 +33,7 @@ Options of every command:
 _VALUED = ("--format", "--bootstrap", "--registry", "--gateway")
 INSECURE = "--insecure"
 _HTTP_SECONDS = 5.0
+_TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _START_SECONDS = 5.0  # somebody waits: a broker that is not there is said sooner than to a process
 
 
@@ -205,7 +206,10 @@ class Session:
         return httpx2.AsyncClient(base_url=self.gateway, timeout=_HTTP_SECONDS)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine to its end, with the library's logs kept off the screen: errors reach the caller anyway."""
+        """Run a coroutine to its end, with the library's logs kept off the screen: errors reach the caller anyway.
+
+        SIGTERM ends it as Ctrl-C does: it may take away what it has made.
+        """
         import asyncio
         import logging
 
@@ -213,7 +217,31 @@ class Session:
 
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         logging.getLogger().addHandler(logging.NullHandler())
-        return asyncio.run(work())
+        terminated: list[bool] = []
+        try:
+            return asyncio.run(_until_terminated(work, terminated))
+        except asyncio.CancelledError:
+            if not terminated:
+                raise
+            raise SystemExit(_TERMINATED) from None
+
+
+async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]], terminated: list[bool]) -> T:
+    """Have SIGTERM cancel the work; notes that it did."""
+    import asyncio
+    import contextlib
+    import signal
+
+    task = asyncio.current_task()
+
+    def terminate() -> None:
+        terminated.append(True)
+        if task is not None:
+            task.cancel()
+
+    with contextlib.suppress(RuntimeError, NotImplementedError):  # in another thread there are no signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    return await work()
 
 
 def as_url(address: str) -> str:

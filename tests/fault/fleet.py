@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chopar.broker.member import BACK_OFF_SECONDS, STEADY_SECONDS
+from chopar.broker.member import BACK_OFF_SECONDS, STEADY_SECONDS, TASK_TRIES
 from chopar.broker.plan import load_plan
 from chopar.broker.probes import http_ready
 from tests.fault.tether import tethered
@@ -96,11 +96,19 @@ class Fleet:
         return [worker for worker in self.workers.values() if worker.kind == kind and worker.wanted]
 
     async def task(self, name: str) -> None:
-        """Run a task of the plan to its end, for the first instance of what it belongs to.
+        """Run a task of the plan to its end, for the first instance of what it belongs to; again, as a supervisor would.
 
         Raises:
-            RuntimeError: it failed.
+            RuntimeError: it failed each time.
         """
+        for last in range(TASK_TRIES - 1, -1, -1):
+            code = await self._once(name)
+            if code == 0:
+                return
+            if not last:
+                raise RuntimeError(f"{name} ended with {code}: {self._log(name)}")
+
+    async def _once(self, name: str) -> int:
         entry = self._plan.entry(name)
         model = entry.environment_of
         like = self.workers.get(f"{model}-1")
@@ -108,13 +116,11 @@ class Fleet:
         process = await self._spawn(name, [sys.executable, "-m", entry.module, *arguments], like and like.environment)
         try:
             async with asyncio.timeout(TASK_SECONDS):
-                code = await process.wait()
+                return await process.wait()
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             raise
-        if code != 0:
-            raise RuntimeError(f"{name} ended with {code}: {self._log(name)}")
 
     def share_law(self) -> None:
         """Give the other gateways what operators carry over to a second machine: secrets and lists."""

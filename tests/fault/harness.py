@@ -56,6 +56,8 @@ DEMANDS = 5000
 FAULTS_DUE = {"worker_kills": 20, "broker_kills": 5, "pauses": 5}
 """R1, for a run of eight minutes."""
 
+ENDED_BY_A_SIGNAL = 143
+
 GOALS = {"kill_broker": 10.0, "kill_worker": 8.0}
 """R2: the longest silence, in seconds, after a kill."""
 
@@ -312,8 +314,13 @@ def main() -> int:
         say(f"  {number:2} {step}")
     failed = True
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(interruptible(run))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(interruptible(run))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            failed = False  # there is nothing to look at
+            say("ended by a signal; all that was started has ended")
+            return ENDED_BY_A_SIGNAL
         wrong = judge(found)
         report(found, wrong)
         if options.json:

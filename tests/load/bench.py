@@ -30,6 +30,7 @@ from tests.load.stated import stated_state
 
 OUT = CHECKOUT / "docs" / "benchmarks"
 FEW, MANY = 20_000, 1_000_000
+ENDING = (signal.SIGTERM, signal.SIGINT)
 SECTIONS = ("no_record", "shapes", "without", "partitions", "agencies")
 
 
@@ -168,10 +169,18 @@ def arguments() -> argparse.ArgumentParser:
     return made
 
 
+def end_in_order(number: int, _: object) -> None:
+    """End whatever was started; a second signal does not keep it from that."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main() -> int:
     """Run the bench; 1 if an answer was lost, changed or doubled."""
     options = arguments().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was started is ended
+    for number in ENDING:
+        signal.signal(number, end_in_order)
     if options.all:
         options.sections = list(SECTIONS)
         options.latency_seconds = max(options.latency_seconds, 12.0)

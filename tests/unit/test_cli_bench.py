@@ -1,5 +1,6 @@
 """`chopar bench` on the bus in memory: what it prints, that it takes its topics away, that it tells what was lost."""
 
+import asyncio
 import io
 import json
 import time
@@ -114,6 +115,25 @@ async def test_what_was_made_is_deleted_when_the_broker_refuses_what_is_sent() -
     with pytest.raises(DeliveryError):
         await measured(bus, SHORT)
     assert not bus.log.layouts
+
+
+@pytest.mark.parametrize("part", ["making", "sending", "reading", "saturation", "at 200/s", "at 20/s"])
+async def test_whenever_it_is_broken_off_what_was_made_is_deleted(part: str) -> None:
+    bus, began = memory(), asyncio.Event()
+    plan = Plan(seconds=0.2, size_bytes=9, partitions=1, hops=1, rate=200.0)
+
+    def step(words: str) -> None:
+        if part in words:
+            began.set()
+
+    running = asyncio.create_task(measured(bus, plan, step))
+    async with asyncio.timeout(20):
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert not bus.log.layouts
+    assert not any(group.members for group in bus._groups.values())
 
 
 async def test_a_broker_that_is_away_is_said_at_once() -> None:

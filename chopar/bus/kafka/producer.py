@@ -358,7 +358,7 @@ class FencedKafkaProducer:
             transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
             max_batch_size=settings.max_batch_bytes,
             max_request_size=max(settings.max_record_bytes, LARGEST_BYTES),
-            **settings.common(self._bootstrap, self._transactional_id),
+            **settings.patient(self._bootstrap, self._transactional_id),
         )
 
     async def _transaction(self, client: AIOKafkaProducer, records: Sequence[Outgoing]) -> _Results:
