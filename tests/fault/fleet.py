@@ -96,7 +96,7 @@ class Fleet:
         return [worker for worker in self.workers.values() if worker.kind == kind and worker.wanted]
 
     async def task(self, name: str) -> None:
-        """Run a task of the plan to its end, for the first instance of what it belongs to; again, as a supervisor would.
+        """Run a task of the plan to its end, for the first instance of what it belongs to; tried as a supervisor does.
 
         Raises:
             RuntimeError: it failed each time.
