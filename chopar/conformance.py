@@ -55,6 +55,8 @@ async def check(conformance: Conformance, bus: Bus, *, clock: Callable[[], datet
         bus: in memory, or a real one (`PrefixedBus` keeps its topics apart from those in use).
         clock: aware UTC time.
 
+    Topics that were made for it are removed at the end, also where it is cancelled.
+
     Returns:
         One finding a check and evidence type, in the order in which they were made.
 

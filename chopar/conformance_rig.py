@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeSettings
-from chopar.bus.port import Bus, Record, TopicPartition
+from chopar.bus.port import Admin, Bus, Record, TopicPartition
 from chopar.envelope import Origin, outgoing
-from chopar.errors import RegisterUnavailableError
+from chopar.errors import RegisterUnavailableError, UnavailableError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind, agency_id, derived_uuid, uuid7
 from chopar.messages.demand import Subject
 from chopar.messages.dispute import DisputeReason, EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
@@ -169,6 +169,7 @@ class Rig:
         self.bus = bus
         self._records = {case.record for case in conformance.cases}
         self._number = 0
+        self._made: list[str] = []
         self._provided: list[Record] = []
         self._accesses: list[Record] = []
         self.handler = handler = ProviderHandler(
@@ -184,12 +185,8 @@ class Rig:
         self._producer = bus.producer("conformance")
 
     async def prepare(self) -> None:
-        admin = self.bus.admin()
-        await admin.start()
-        try:
-            await admin.create(list(layouts([ASKER], [self.provider.agency])))
-        finally:
-            await admin.stop()
+        async with self._administering() as admin:
+            self._made = await admin.create(list(layouts([ASKER], [self.provider.agency])))
         for record, text in self.files.texts.items():
             await self.registry.register(record, text)
         await self.encoder.prepare(EvidenceRequested, EvidenceDisputed, *RECORDS, *self._records)
@@ -219,7 +216,22 @@ class Rig:
         return f" ({', '.join(told)}; what the provider logs says more)" if told else ""
 
     async def close(self) -> None:
-        await self._producer.stop()
+        """Leave nothing behind: topics of checks, with dead letters in them, are no operator's matter."""
+        try:
+            await self._producer.stop()
+        finally:
+            if self._made:
+                async with self._administering() as admin:
+                    await admin.delete(self._made)
+
+    @contextlib.asynccontextmanager
+    async def _administering(self) -> AsyncIterator[Admin]:
+        admin = self.bus.admin()
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.stop()
 
     def request(self, case: Case, about: Example, **changes: Any) -> EvidenceRequested:
         """A request as the gateway would make it; no two are alike."""
@@ -350,12 +362,15 @@ class Rig:
 @contextlib.asynccontextmanager
 async def running(conformance: Conformance, bus: Bus, clock: Callable[[], datetime]) -> AsyncIterator[Rig]:
     rig = Rig(conformance, bus, clock)
-    await rig.prepare()
-    tasks = [asyncio.create_task(rig.loop.run()), asyncio.create_task(rig.follow())]
+    tasks: list[asyncio.Task[None]] = []
     try:
+        await rig.prepare()
+        tasks = [asyncio.create_task(rig.loop.run()), asyncio.create_task(rig.follow())]
         yield rig
     finally:
         rig.loop.stop()
-        tasks[1].cancel()
+        for follower in tasks[1:]:
+            follower.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await rig.close()
+        with contextlib.suppress(UnavailableError):  # it would hide what was found, or why it ended
+            await rig.close()

@@ -6,11 +6,15 @@ a holder is connected opens no data: access grounds do.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from chopar.errors import ConfigurationError
-from gateway.list_version import AGENCIES, DIRECTORY
+from gateway.evidence_directory import DirectoryEntry
+from gateway.list_version import AGENCIES, DIRECTORY, ListVersion
 from gateway.lists.reading import given_tables
 from gateway.lists.toml_text import document
 
@@ -42,6 +46,61 @@ def connect(files: Mapping[str, bytes], text: str) -> dict[str, bytes]:
     if "agency" in given:
         merged[AGENCIES] = _merged(files[AGENCIES], "agency", given["agency"], ("id",))
     return merged
+
+
+def doubts(before: ListVersion, changed: Iterable[DirectoryEntry]) -> list[str]:
+    """Sentences on what is connected and may have been meant otherwise: nobody is asked for what no ground names.
+
+    Args:
+        before: the lists that the holdings were put into.
+        changed: the holdings that are new or other than before.
+    """
+    named = {ground.evidence_type for ground in before.grounds.values()}
+    known = named | {evidence_type for _, evidence_type in before.directory}
+    holders: dict[str, set[str]] = {}
+    for ground in before.grounds.values():
+        holders.setdefault(ground.evidence_type, set()).add(ground.holder)
+    said = []
+    for entry in changed:
+        name = entry.evidence_type
+        if not entry.connected:
+            continue
+        if name not in named:
+            near = get_close_matches(name, sorted(known - {name}), 1, 0.7)
+            what = "the lists know no" if name not in known else "no ground names the"
+            said.append(
+                f"{what} evidence type {name}: nobody may ask for it until a ground does."
+                + (f" Did you mean {near[0]}?" if near else "")
+            )
+        elif entry.provider not in holders[name]:
+            theirs = ", ".join(sorted(holders[name]))
+            said.append(f"the grounds for {name} name another holder than {entry.provider}: {theirs}")
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A holding as it stands: `entry` as it will be, `connected` now, and when that becomes otherwise."""
+
+    entry: DirectoryEntry
+    connected: bool
+    changes_at: datetime | None
+
+
+def holdings(now: ListVersion, last: ListVersion, changes_at: datetime | None) -> list[Held]:
+    """The holdings of a directory of which another version may be activated and not hold yet.
+
+    Args:
+        now: the lists that hold.
+        last: those that will hold last; the same where nothing is to come.
+        changes_at: from when they do.
+    """
+    found = []
+    for place, entry in last.directory.items():
+        before = now.directory.get(place)
+        connected = before is not None and before.connected
+        found.append(Held(entry, connected, changes_at if connected is not entry.connected else None))
+    return found
 
 
 def _merged(content: bytes, name: str, tables: list[dict[str, Any]], key: tuple[str, ...]) -> bytes:

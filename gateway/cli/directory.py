@@ -1,15 +1,16 @@
 """`chopar directory list | apply`: which agency answers what on the exchange, and connecting one."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chopar.cli.exit_codes import ExitCode
-from chopar.cli.output import Table
+from chopar.cli.output import Table, instant
 from chopar.cli.session import Session
-from gateway.cli.in_force import bring_into_force, files_in_force, text_of
-from gateway.connecting import connect
+from gateway.cli.in_force import bring_into_force, files_in_force, text_of, versions_standing
+from gateway.connecting import Held, connect, doubts, holdings
 from gateway.list_version import ListVersion
 
 if TYPE_CHECKING:
@@ -39,17 +40,22 @@ def list_(
     from gateway.bundle import list_files
 
     session = Session.of(context)
-    files = list_files(lists) if lists else session.run(lambda: _in_force(session))
-    version = ListVersion.from_files(files)
-    rows = [_row(entry) for entry in version.directory.values() if entry.connected or not connected]
+    if lists:
+        now = last = ListVersion.from_files(list_files(lists))
+        changes_at = None
+    else:
+        now, last, changes_at = session.run(lambda: versions_standing(session, session.bus(), datetime.now(UTC)))
+    held = [one for one in holdings(now, last, changes_at) if one.connected or one.entry.connected or not connected]
+    rows = [_held_row(one) for one in held]
     table = Table(
         ("provider", "evidence type", "connected", "promises within", "note"),
         [
-            (row["provider"], row["evidence_type"], row["connected"], f"{row['due_hours']} h", row["note"])
-            for row in rows
+            (one.entry.provider, one.entry.evidence_type, _connected(one), f"{row['due_hours']} h", row["note"])
+            for one, row in zip(held, rows, strict=True)
         ],
     )
-    session.output.show(rows, table, f"{sum(row['connected'] for row in rows)} of {len(rows)} are connected")
+    counted = f"{sum(one.connected for one in held)} of {len(rows)} are connected"
+    session.output.show(rows, table, counted)
     return ExitCode.DONE if rows else ExitCode.NO
 
 
@@ -64,10 +70,11 @@ def apply(
     It opens no data: that does an access ground. The fetch mode stays what it is.
     """
     session = Session.of(context)
-    added, done = session.run(lambda: _applied(session, text_of(file), by))
+    added, doubtful, done = session.run(lambda: _applied(session, text_of(file), by))
     when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
     data = {
         "changed": added,
+        "doubts": doubtful,
         "list_digest": done.message.list_digest,
         "is_new": done.is_new,
         "holds_from": done.effective_at,
@@ -77,16 +84,13 @@ def apply(
         + (f"connected, answered within {row['due_hours']} h" if row["connected"] else "not connected any more")
         for row in added
     ]
+    for sentence in doubtful:
+        session.output.say(sentence)
     session.output.show(data, *lines, f"list version {done.message.list_digest[:12]} holds from: {when}")
     return ExitCode.DONE
 
 
-async def _in_force(session: Session) -> dict[str, bytes]:
-    files, _ = await files_in_force(session, session.bus())
-    return files
-
-
-async def _applied(session: Session, text: str, by: str) -> "tuple[list[dict[str, Any]], Activated]":
+async def _applied(session: Session, text: str, by: str) -> "tuple[list[dict[str, Any]], list[str], Activated]":
     from chopar.topics import layouts
 
     bus = session.bus()
@@ -104,7 +108,17 @@ async def _applied(session: Session, text: str, by: str) -> "tuple[list[dict[str
         finally:
             await admin.stop()
     done = await bring_into_force(session, merged, at=None, fetch_mode=message.fetch_mode, by=by)
-    return [_row(entry) for entry in changed], done
+    return [_row(entry) for entry in changed], doubts(before, changed), done
+
+
+def _held_row(one: Held) -> dict[str, Any]:
+    return {**_row(one.entry), "connected": one.connected, "changes_at": one.changes_at}
+
+
+def _connected(one: Held) -> str:
+    if one.changes_at is None:
+        return "yes" if one.connected else "no"
+    return f"{'until' if one.connected else 'from'} {instant(one.changes_at)}"
 
 
 def _row(entry: "DirectoryEntry") -> dict[str, Any]:

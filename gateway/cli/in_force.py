@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chopar.bus.port import Bus
     from chopar.messages.law import ListActivated
     from gateway.activation import Activated
+    from gateway.list_version import ListVersion
 
 
 def today() -> datetime.date:
@@ -74,6 +75,32 @@ async def mode_in_force(bus: "Bus") -> FetchMode:
     """The fetch mode that will hold last; `verified`, the default, before any activation."""
     message = await newest(bus)
     return message.fetch_mode if message else FetchMode.VERIFIED
+
+
+async def versions_standing(
+    session: Session, bus: "Bus", now: datetime.datetime
+) -> "tuple[ListVersion, ListVersion, datetime.datetime | None]":
+    """The lists that hold now, those that will hold last, and from when these do; None: they hold.
+
+    Raises:
+        NotFoundError: nothing was activated yet.
+        LawIncompleteError: a bundle is not on this machine.
+    """
+    from chopar.avro import SchemaFiles
+    from gateway.activation import read_law
+    from gateway.bundle import load
+    from gateway.list_version import ListVersion
+
+    law = await read_law(bus, SchemaFiles.shipped())
+    last, held = law.newest(), law.held_at(round(now.timestamp() * 1000))
+    if last is None or held is None:
+        raise NotFoundError("no lists were activated yet: `chopar prohibited activate DIR`")
+    folder = session.home() / "gateway" / "lists"
+    to_come = ListVersion.from_files(load(last.message.list_digest, folder))
+    if held is last:
+        return to_come, to_come, None
+    at = datetime.datetime.fromtimestamp(last.effective_at_ms / 1000, datetime.UTC)
+    return ListVersion.from_files(load(held.message.list_digest, folder)), to_come, at
 
 
 async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes], "ListActivated"]:

@@ -1,5 +1,6 @@
 """The conformance kit passes a provider that keeps its promises, on both buses, and names each broken promise."""
 
+import asyncio
 import itertools
 import logging
 import random
@@ -102,6 +103,41 @@ async def findings_of(function: Function, **changes: Any) -> dict[str, str]:
     provider.answers("tax-debt")(function)
     case = replace(Case("tax-debt", TaxDebt, HOLDS, UNKNOWN), **changes)
     return broken(await check(Conformance(provider, Register(), [case]), memory()))
+
+
+async def topics(bus: Bus) -> dict[str, int]:
+    admin = bus.admin()
+    await admin.start()
+    try:
+        return await admin.partitions()
+    finally:
+        await admin.stop()
+
+
+async def test_nothing_is_left_behind_whether_it_ends_or_is_stopped_in_the_middle(bus: Bus) -> None:
+    """No topic, and no dead letter on the operators' list: that of another provider's request is one."""
+    asked = asyncio.Event()
+
+    class Told(Register):
+        async def debt_of(self, person: str) -> int | None:
+            asked.set()
+            return await super().debt_of(person)
+
+    provider = Provider("tax-committee", register="a register")
+    provider.answers("tax-debt")(honest)
+    given = Conformance(provider, Told(), [Case("tax-debt", TaxDebt, HOLDS, UNKNOWN)])
+    assert broken(await check(given, bus)) == {}
+    assert await topics(bus) == {}
+    asked.clear()
+    again = PrefixedBus(bus, "again.")  # the group of the first has its offsets still
+    stopped = asyncio.create_task(check(given, again))
+    async with asyncio.timeout(60):
+        await asked.wait()
+        assert await topics(again) != {}
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+    assert await topics(again) == {}
 
 
 async def test_an_honest_provider_conforms() -> None:

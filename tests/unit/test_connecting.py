@@ -1,11 +1,14 @@
 """Connecting a holder: a directory file changes what it names, nothing else, and opens no data."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from chopar.errors import ConfigurationError, LawUnreadableError
 from chopar.identifiers import AgencyId, EvidenceType
 from gateway.bundle import list_files
-from gateway.connecting import connect
+from gateway.connecting import connect, doubts, holdings
+from gateway.evidence_directory import DirectoryEntry
 from gateway.list_version import DIRECTORY, ListVersion
 from tests.standing import LISTS
 
@@ -61,6 +64,46 @@ def test_a_new_agency_comes_with_its_holding() -> None:
     after = ListVersion.from_files(connect(FILES, text))
     assert after.agencies[AgencyId("weather-service")].is_connected_kind
     assert after.directory[AgencyId("weather-service"), EVIDENCE].connected
+
+
+def changed(text: str) -> list[DirectoryEntry]:
+    after = ListVersion.from_files(connect(FILES, text))
+    return [entry for place, entry in after.directory.items() if BEFORE.directory.get(place) != entry]
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("military-service-period", "the lists know no evidence type military-service-period: nobody may ask for it"),
+        ("military-service-period", "Did you mean military-service-periods?"),
+        ("draft-status", "the lists know no evidence type draft-status"),
+        ("tax-debt", "the grounds for tax-debt name another holder than defence-ministry: tax-committee"),
+    ],
+)
+def test_what_may_have_been_meant_otherwise_is_said(named: str, said: str) -> None:
+    [sentence] = doubts(BEFORE, changed(HOLDING.replace("military-service-periods", named)))
+    assert said in sentence
+    assert ("Did you mean" in sentence) is (named == "military-service-period")
+
+
+def test_what_a_ground_names_and_what_is_disconnected_leaves_no_doubt() -> None:
+    assert doubts(BEFORE, changed(HOLDING)) == []
+    nobody = HOLDING.replace("military-service-periods", "draft-status").replace("true", "false")
+    assert doubts(BEFORE, changed(nobody)) == []
+
+
+def test_a_holder_is_connected_from_when_its_lists_hold_and_not_before() -> None:
+    after = ListVersion.from_files(connect(FILES, HOLDING))
+    at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+
+    def held(now: ListVersion, last: ListVersion, changes_at: datetime | None) -> tuple[bool, datetime | None]:
+        [one] = [one for one in holdings(now, last, changes_at) if one.entry.provider == HOLDER]
+        return one.connected, one.changes_at
+
+    assert held(BEFORE, after, at) == (False, at)
+    assert held(after, after, None) == (True, None)
+    assert held(after, BEFORE, at) == (True, at)
+    assert [one.changes_at for one in holdings(BEFORE, after, at) if one.entry.provider != HOLDER].count(at) == 0
 
 
 @pytest.mark.parametrize(
