@@ -83,9 +83,7 @@ def show(
 
     session = Session.of(context)
     place = Place.parse(letter)
-    if reveal:
-        _due(reason)
-    name = _operator(session, by) if reveal else ""
+    name = _due(session, reason, by) if reveal else ""
 
     async def look(bus: "Bus", registry: "SchemaRegistry") -> dict[str, Any]:
         record: Record = await letter_at(bus, place)
@@ -156,14 +154,10 @@ def _decide(
     from chopar.cli.dead_letter_decide import message, plan, write_down
 
     session = Session.of(context)
-    _due(reason)
-    name = _operator(session, by)
     topic, code, since = filters
+    which = "which ones: dead letters by name, or a filter (--topic, --code, --since), or --all; one of these"
+    name = _due(session, reason, by, *([] if bool(places) + any(filters) + every == 1 else [which]))
     named = [listing.Place.parse(text) for text in places or ()]
-    if bool(named) + any(filters) + every != 1:
-        raise ConfigurationError(
-            "name dead letters, or filter by --topic, --code or --since, or say --all: one of these"
-        )
     wanted = listing.Filter(topic, code, listing.read_since(since, datetime.now(UTC)))
 
     async def look(bus: "Bus", registry: "SchemaRegistry") -> "tuple[list[Letter], Decisions]":
@@ -210,15 +204,16 @@ def _run(session: Session, work: Any) -> Any:
     return session.run(with_clients)
 
 
-def _due(reason: str) -> None:
-    if not reason.strip():
-        raise ConfigurationError("--reason is due: it is written down with who decided")
-
-
-def _operator(session: Session, by: str) -> str:
+def _due(session: Session, reason: str, by: str, *more: str) -> str:
+    """Who decides; what is missing for that is said all at once."""
     name = by or session.environ.get("LOGNAME", "") or session.environ.get("USER", "")
+    missing = [*more]
+    if not reason.strip():
+        missing.append("--reason: it is written down with who decided")
     if not name:
-        raise ConfigurationError("--by is due: this system does not say who you are")
+        missing.append("--by: this system does not say who you are")
+    if missing:
+        raise ConfigurationError(f"still to be said: {'; '.join(missing)}")
     return name
 
 

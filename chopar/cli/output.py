@@ -1,6 +1,6 @@
 """The one formatter of all commands: data on standard output, as text or as JSON; words on standard error.
 
-Rich is imported only where a table is drawn. What is shown is the commands' matter.
+Rich is imported only where a table is drawn, on a terminal. What is shown is the commands' matter.
 """
 
 import re
@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from typing import Any, TextIO
 
-_WIDE = 320  # columns of a table where nobody looks at a terminal: a file or a pipe does not wrap
 _FOLDABLE = 1.7  # a table that is wider than that many terminals is shown row below row, not folded
 _DIGITS = re.compile(r"(\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\w*\d{9,}\w*")
 
@@ -126,25 +125,38 @@ class Output:
             self._line = 0
 
     def _table(self, table: Table) -> None:
+        rows = [[cell(value) for value in row] for row in table.rows]
+        if self._out.isatty():
+            self._drawn(table, rows)
+            return
+        # Nobody looks, a program does: each record is a line, whole, with its columns where those of the others are.
+        if table.title:
+            print(table.title, file=self._out)
+        lines = [[" ".join(text.split()) for text in row] for row in (table.columns, *rows)]
+        widths = [max(len(text) for text in column) for column in zip(*lines, strict=True)]
+        for line in lines:
+            cells = zip(line, widths, table.columns, strict=True)
+            aligned = (text.rjust(width) if name in table.right else text.ljust(width) for text, width, name in cells)
+            print("  ".join(aligned).rstrip(), file=self._out)
+
+    def _drawn(self, table: Table, rows: Sequence[Sequence[str]]) -> None:
         from rich import box
         from rich.console import Console
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        terminal = self._out.isatty()
         # Rich reads NO_COLOR, TERM and COLUMNS by itself.
-        console = Console(file=self._out, width=None if terminal else _WIDE, highlight=False, markup=False, emoji=False)
-        rows = [[cell(value) for value in row] for row in table.rows]
+        console = Console(file=self._out, highlight=False, markup=False, emoji=False)
         if table.title:
             console.print(Text(table.title, style="bold"))
-        if terminal and _natural_width(table.columns, rows) > _FOLDABLE * console.width:
+        if _natural_width(table.columns, rows) > _FOLDABLE * console.width:
             label = max(len(column) for column in table.columns) + 2
             for row in rows:
                 console.print(Text(row[0], style="bold"), soft_wrap=True)
                 for column, value in zip(table.columns[1:], row[1:], strict=True):
                     console.print(Text(f"  {column:<{label}}{value}"), soft_wrap=True)
             return
-        drawn = RichTable(box=box.SIMPLE_HEAD if terminal else box.ASCII2, pad_edge=not terminal)
+        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in table.columns:
             drawn.add_column(column, justify="right" if column in table.right else "left", overflow="fold")
         for row in rows:

@@ -39,12 +39,13 @@ class Row:
     id: int
 
 
-async def push(files: SchemaFiles, registry: "httpx2.AsyncClient") -> list[Row]:
+async def push(files: SchemaFiles, registry: "httpx2.AsyncClient", new: set[str]) -> list[Row]:
     """Register every schema under the full name of its record; what is there already stays as it is.
 
     Args:
         files: the schemas.
         registry: an HTTP client of the schema registry.
+        new: is given the subjects of those that were not there, as far as they are registered.
 
     Returns:
         One row a schema, in the order of subjects.
@@ -57,14 +58,13 @@ async def push(files: SchemaFiles, registry: "httpx2.AsyncClient") -> list[Row]:
 
     rows = []
     for subject in sorted(files.texts):
-        path = f"/subjects/{quote(subject, safe='')}/versions"
-        answer = await _ask(registry, "POST", path, {"schema": files.texts[subject]}, about=subject)
-        # Registries other than ours may answer with the id alone.
-        version = answer.get("version")
-        if version is None:
-            path = f"/subjects/{quote(subject, safe='')}"
-            version = (await _ask(registry, "POST", path, {"schema": files.texts[subject]}, about=subject))["version"]
-        rows.append(Row(subject, int(version), int(answer["id"])))
+        path, body = f"/subjects/{quote(subject, safe='')}", {"schema": files.texts[subject]}
+        answer = await _ask(registry, "POST", path, body, about=subject, may_lack=True)
+        if answer is None:
+            await _ask(registry, "POST", f"{path}/versions", body, about=subject)
+            new.add(subject)
+            answer = await _ask(registry, "POST", path, body, about=subject)
+        rows.append(Row(subject, int(answer["version"]), int(answer["id"])))
     return rows
 
 
@@ -79,8 +79,15 @@ async def versions(registry: "httpx2.AsyncClient") -> list[Row]:
 
 
 async def _ask(
-    registry: "httpx2.AsyncClient", method: str, path: str, body: dict[str, str] | None = None, *, about: str = ""
+    registry: "httpx2.AsyncClient",
+    method: str,
+    path: str,
+    body: dict[str, str] | None = None,
+    *,
+    about: str = "",
+    may_lack: bool = False,
 ) -> Any:
+    """What the registry answers; None if `may_lack`, and it does not have what is asked for, or not as it is."""
     import httpx2
 
     try:
@@ -95,6 +102,8 @@ async def _ask(
         raise SchemaRegistryUnavailableError(
             f"the schema registry at {registry.base_url}: {said or answer.status_code}"
         )
+    if may_lack:
+        return None
     subject = f"{about}: " if about else ""
     raise ConfigurationError(f"{subject}the schema registry refuses: {said or answer.status_code}")
 
@@ -115,10 +124,8 @@ async def _patiently(url: str, work: Callable[["httpx2.AsyncClient"], Awaitable[
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _show(session: Session, rows: list[Row]) -> None:
-    cells = [(row.subject, row.id, row.version) for row in rows]
-    columns = ("subject", "id", "version")
-    session.output.show([asdict(row) for row in rows], Table(columns, cells, right=frozenset(columns[1:])))
+_COLUMNS = ("subject", "id", "version")
+_RIGHT = frozenset(_COLUMNS[1:])
 
 
 @app.command("push")
@@ -128,13 +135,18 @@ def push_command(
         Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
     ] = None,
 ) -> None:
-    """Register the schemas; again changes nothing."""
+    """Register the schemas, and say which were new; again changes nothing."""
     session = Session.of(context)
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(f"{folder} is no folder")
     files = SchemaFiles.shipped() if folder is None else SchemaFiles.from_folder(folder)
     url = session.registry
-    _show(session, session.run(lambda: _patiently(url, lambda registry: push(files, registry))))
+    new: set[str] = set()
+    rows = session.run(lambda: _patiently(url, lambda registry: push(files, registry, new)))
+    data = [{**asdict(row), "is_new": row.subject in new} for row in rows]
+    cells = [(row.subject, row.id, row.version, row.subject in new) for row in rows]
+    counted = f"{len(new)} of {len(rows)} are new" if new else f"nothing new: all {len(rows)} were registered already"
+    session.output.show(data, Table((*_COLUMNS, "new"), cells, right=_RIGHT), counted)
 
 
 @app.command("list")
@@ -142,4 +154,6 @@ def list_command(context: typer.Context) -> None:
     """List subjects with their versions and ids."""
     session = Session.of(context)
     url = session.registry
-    _show(session, session.run(lambda: _patiently(url, versions)))
+    rows = session.run(lambda: _patiently(url, versions))
+    cells = [(row.subject, row.id, row.version) for row in rows]
+    session.output.show([asdict(row) for row in rows], Table(_COLUMNS, cells, right=_RIGHT))

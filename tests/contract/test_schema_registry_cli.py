@@ -31,8 +31,10 @@ async def test_push_registers_what_is_shipped_under_the_names_of_the_records_and
         assert [row["subject"] for row in rows] == sorted(SchemaFiles.shipped().texts)
         assert {row["version"] for row in rows} == {1}
         assert len({row["id"] for row in rows}) == len(rows)
-        again = await chopar("schema", "push", "--registry", url, "--format", "json")
-        assert again == (code, out, err)
+        assert all(row["is_new"] for row in rows)
+        code, out, err = await chopar("schema", "push", "--registry", url, "--format", "json")
+        assert (code, err) == (ExitCode.DONE, "")
+        assert json.loads(out) == [{**row, "is_new": False} for row in rows]
         assert len(instance.bus.records("_schemas")) == len(rows) + 1, "nothing was written again"
 
 
@@ -50,6 +52,21 @@ async def test_list_shows_every_version_as_a_table_too(tmp_path: Path) -> None:
         _, table, _ = await chopar("schema", "list", "--registry", url)
         assert "subject" in table
         assert table.count("a.R") == 2
+
+
+async def test_push_says_what_was_new(tmp_path: Path) -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        (tmp_path / "R.avsc").write_text(TEXT, encoding="utf-8")
+        assert "1 of 1 are new" in (await chopar("schema", "push", str(tmp_path), "--registry", url))[1]
+        assert "nothing new: all 1 " in (await chopar("schema", "push", str(tmp_path), "--registry", url))[1]
+        (tmp_path / "S.avsc").write_text(TEXT.replace('"R"', '"S"'), encoding="utf-8")
+        _, out, _ = await chopar("schema", "push", str(tmp_path), "--registry", url)
+        assert [line.split() for line in out.splitlines()] == [
+            ["subject", "id", "version", "new"],
+            ["a.R", "1", "1", "no"],
+            ["a.S", "2", "1", "yes"],
+            ["1", "of", "2", "are", "new"],
+        ]
 
 
 async def test_an_empty_registry_lists_nothing() -> None:

@@ -287,13 +287,14 @@ def test_a_filter_decides_on_many_and_leaves_what_cannot_be_replayed(operator: O
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["replay", FIRST, "--by", "operator-7", "--yes"], "--reason is due"),
-        (["replay", FIRST, "--reason", "why", "--yes"], "--by is due"),
+        (["replay", FIRST, "--by", "operator-7", "--yes"], "said: --reason"),
+        (["replay", FIRST, "--reason", "why", "--yes"], "said: --by"),
         (["replay", *WHY, "--yes"], "one of these"),
         (["replay", FIRST, "--all", *WHY, "--yes"], "one of these"),
         (["discard", FIRST, "--reason", f"of {PERSON}", "--by", "operator-7", "--yes"], "--reason: 1 to 500"),
         (["discard", FIRST, "--reason", "why", "--by", PERSON, "--yes"], "--by: 1 to 500"),
-        (["show", FIRST, "--reveal"], "--reason is due"),
+        (["show", FIRST, "--reveal"], "--reason: .*; --by"),
+        (["replay"], "which ones: .*; --reason: .*; --by"),
         (["show", DEMANDS + "/0/0"], "TOPIC.dlq/PARTITION/OFFSET"),
     ],
 )
