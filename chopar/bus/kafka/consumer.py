@@ -1,8 +1,9 @@
 """Consumers and readers on Kafka.
 
-Idle latency (measured): `getone` leaves the emptied buffer in place until the next fetch, so that what a record leads
-to is sent before the broker is asked for more. So a fetch first takes what is buffered; if there is nothing it waits
-for one record in a task, which stays for the next fetch if the time is up, and then takes what lies behind it.
+Idle latency (measured): `getone` leaves the emptied buffer in place until the next call, so that nothing stands
+between a record and its handling. So a fetch first takes what is buffered; if there is nothing it waits for one record in
+a task, which stays for the next fetch if the time is up, and then takes whatever came with it. When the broker is asked
+for more says `fetch_turns.py`.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from chopar.bus.kafka.connection import (
     translated,
 )
 from chopar.bus.kafka.fetch_sessions import FetchSessions
+from chopar.bus.kafka.fetch_turns import FetchTurns
 from chopar.bus.kafka.joining import leave_in_mid_join, wait_longer_for_joins
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import (
@@ -38,6 +40,7 @@ from chopar.errors import (
 from chopar.topics import PARTITIONS
 
 _LOG_APPEND_TIME = 1
+_LARGE = 4  # a batch of a fourth of what it may be is followed by the next as soon as that one is asked for
 
 
 class KafkaFetcher:
@@ -48,6 +51,7 @@ class KafkaFetcher:
         self._client: AIOKafkaConsumer | None = None
         self._held: frozenset[TopicPartition] = frozenset()
         self._first: asyncio.Task[Any] | None = None
+        self._turns: FetchTurns | None = None
         self._stopped = False
 
     def held(self) -> frozenset[TopicPartition]:
@@ -103,10 +107,14 @@ class KafkaFetcher:
         client = self._open()
         batch: dict[TopicPartition, list[Record]] = {}
         if self._first is None:
+            self._hold()
             _add(batch, await client.getmany(timeout_ms=0, max_records=max_records))
             if batch:
                 _put_last(client, batch, max_records)
+                self._look_ahead(batch, max_records)
                 return batch
+            if self._turns is not None:
+                self._turns.want()
             self._first = asyncio.create_task(client.getone())
         first = self._first
         if not first.done():
@@ -118,13 +126,25 @@ class KafkaFetcher:
             record = first.result()
             place = TopicPartition(record.topic, record.partition)
             _add(batch, {place: [record]})
-            if max_records > 1 and (client.highwater(place_of(place)) or 0) > record.offset + 1:
+            self._hold()
+            if max_records > 1 and _more_than(client, record):
                 try:
                     _add(batch, await client.getmany(timeout_ms=0, max_records=max_records - 1))
                 except (KafkaError, OSError):
                     client.seek(place_of(place), record.offset)  # it was not given out; the error is
                     raise
+                self._look_ahead(batch, max_records)
         return batch
+
+    def _hold(self) -> None:
+        """A batch is given out: nothing more is asked for until it is handled."""
+        if self._turns is not None:
+            self._turns.hold()
+
+    def _look_ahead(self, batch: Mapping[TopicPartition, Sequence[Record]], max_records: int) -> None:
+        """Behind a large batch more is waiting: it may come while this one is handled."""
+        if self._turns is not None and sum(map(len, batch.values())) * _LARGE >= max_records:
+            self._turns.want()
 
     def _open(self) -> AIOKafkaConsumer:
         if self._client is None:
@@ -329,8 +349,11 @@ class KafkaConsumer(KafkaFetcher):
             **settings.common(self._bootstrap, self._group),
         )
         wait_longer_for_joins(self._client, settings.request_timeout_seconds)
+        client = self._client._client
         if settings.fetch_sessions:
-            self._client._client.send = FetchSessions(self._client._client.send).send
+            client.send = FetchSessions(client.send).send
+        self._turns = FetchTurns(client.send)
+        client.send = self._turns.send
         self._client.subscribe(list(self._topics), listener=_Listener(self))
         return self._client
 
@@ -435,6 +458,12 @@ def _add(batch: dict[TopicPartition, list[Record]], got: Mapping[Any, Sequence[A
                     tuple(message.headers),
                 )
             )
+
+
+def _more_than(client: AIOKafkaConsumer, record: Any) -> bool:
+    """Whether anything else is buffered, as far as may be seen without emptying the buffer of this record."""
+    place = place_of(TopicPartition(record.topic, record.partition))
+    return len(client._fetcher._records) > 1 or (client.highwater(place) or 0) > record.offset + 1
 
 
 def _put_last(client: AIOKafkaConsumer, batch: Mapping[TopicPartition, Sequence[Record]], most: int) -> None:
