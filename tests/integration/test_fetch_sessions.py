@@ -50,6 +50,8 @@ async def test_a_fetch_names_what_changed(bootstrap: str, monkeypatch: pytest.Mo
     try:
         for number in range(MESSAGES):
             await producer.send([Outgoing(topics[0], number % 6, b"k", b"%d" % number)])
+            if number % 10 == 9:
+                await _take(consumer, got, number + 1)  # so that there are some fetches
             if number == MESSAGES // 2:
                 await _take(consumer, got, number + 1)
                 place = TopicPartition(topics[0], 0)

@@ -119,6 +119,8 @@ def promises(figures: Mapping[str, Any]) -> list[Promise]:
     plain_cpu, usual_cpu = (_over(cost.get(kind), cost.get("shipped")) for kind in ("plain", "faststream_usual"))
     idle = _at(figures, "latency", "shipped", "10/s", "latency_ms", "p50", "median")
     hop = round(idle / HOPS, 2) if idle is not None else None
+    floor = _at(figures, "latency", "echo_that_waits", "10/s", "latency_ms", "p50", "median")
+    floor_hop = round(floor / HOPS, 2) if floor is not None else None
     half = _over(
         _at(figures, "latency", "shipped", "50 %", "latency_ms", "p99", "median"),
         _at(figures, "latency", "echo", "50 %", "latency_ms", "p99", "median"),
@@ -141,6 +143,7 @@ def promises(figures: Mapping[str, Any]) -> list[Promise]:
         _judged("P2", "times the plain loop's rate", "10", plain, (plain or 0) >= 10, by_cpu=plain_cpu),
         _judged("P2", "times the rate of FastStream's usual style", "10", usual, (usual or 0) >= 10, by_cpu=usual_cpu),
         _judged("P3", "a hop when idle (10/s), median", "2 ms", hop, (hop or 9) <= 2, " ms"),
+        _judged("", "the same of an echo that waits as ours does", "the floor", floor_hop, None, " ms"),
         _judged("P3", "p99 at half load, times the echo's at that rate", "4", half, (half or 9) <= 4),
         _judged(
             "P4", "drain rate behind 1,000,000 over 20,000", "0.9", drained, (drained or 0) >= 0.9, by_cpu=drained_cpu

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.load.running import MESSAGES, REFERENCES, ask, ask_echo, bare, echo, services
@@ -36,6 +36,9 @@ def rounds(
             keep("echo", ask_echo(here, sizes, warm=1, seconds=options.seconds))
             if number < options.latency_rounds:
                 latencies(here, options, sizes, runs)
+        if number < options.latency_rounds:
+            with echo(here, sizes, waits=True):
+                waiting(here, options, sizes, runs)
         for reference in [] if options.quick else REFERENCES:
             in_flight = [] if reference == "faststream_batch" else ["--in-flight", str(ONE_BY_ONE)]
             with services(here, reference):
@@ -46,16 +49,30 @@ def rounds(
 
 def latencies(here: Stack, options: argparse.Namespace, sizes: str, runs: Runs) -> None:
     """Ours and the echo's in turn, at the same rates; the echo also at half of what it can do itself."""
-    saturation, own = (run["exchanges"] / run["seconds"] for run in (runs["shipped"][0], runs["echo"][0]))
-    rates = {f"{rate}/s": float(rate) for rate in RATES}
-    rates |= {f"{share} %": saturation * share / 100 for share in SHARES}
     window = {"warm": 1.0, "seconds": options.latency_seconds}
-    for label, rate in rates.items():
-        fixed = ["--rate", f"{rate:.2f}"]
+    for label, fixed in _rates(runs).items():
         runs.setdefault(f"latency shipped {label}", []).append(ask(here, **window, options=fixed))
         runs.setdefault(f"latency echo {label}", []).append(ask_echo(here, sizes, **window, options=fixed))
-    half = ["--rate", f"{own / 2:.2f}"]
+    half = ["--rate", f"{_rate(runs['echo'][0]) / 2:.2f}"]
     runs.setdefault("latency echo half of its own", []).append(ask_echo(here, sizes, **window, options=half))
+
+
+def waiting(here: Stack, options: argparse.Namespace, sizes: str, runs: Runs) -> None:
+    """The echo that waits, at the same rates: what of ours is waiting for acknowledgements."""
+    for label, fixed in _rates(runs).items():
+        run = ask_echo(here, sizes, warm=1.0, seconds=options.latency_seconds, options=fixed)
+        runs.setdefault(f"latency echo_that_waits {label}", []).append(run)
+
+
+def _rates(runs: Runs) -> dict[str, list[str]]:
+    """The rates of the latencies: fixed ones, and shares of what ours did at saturation."""
+    saturation = _rate(runs["shipped"][0])
+    rates = {f"{rate}/s": float(rate) for rate in RATES} | {f"{share} %": saturation * share / 100 for share in SHARES}
+    return {label: ["--rate", f"{rate:.2f}"] for label, rate in rates.items()}
+
+
+def _rate(run: Mapping[str, Any]) -> float:
+    return float(run["exchanges"] / run["seconds"])
 
 
 def messages_of_an_exchange() -> int:

@@ -79,10 +79,10 @@ def services(here: Stack, reference: str = "", *, without: Sequence[str] = ()) -
 
 
 @contextlib.contextmanager
-def echo(here: Stack, sizes: str) -> Iterator[None]:
-    """The bare echo's two hops."""
+def echo(here: Stack, sizes: str, *, waits: bool = False) -> Iterator[None]:
+    """The bare echo's two hops; or of one that waits for acknowledgements where ours do."""
     make_topics(here, TOPICS)
-    options = ["--bootstrap", here.bootstrap, "--sizes", sizes]
+    options = ["--bootstrap", here.bootstrap, "--sizes", sizes, *(["--waits"] if waits else [])]
     with (
         here.beside("echo-gateway", "tests.load.echo_hop", "gateway", *options),
         here.beside("echo-tax", "tests.load.echo_hop", "tax", *options),

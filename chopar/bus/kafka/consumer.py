@@ -1,9 +1,9 @@
 """Consumers and readers on Kafka.
 
 Idle latency (measured): `getone` leaves the emptied buffer in place until the next call, so that nothing stands
-between a record and its handling. So a fetch first takes what is buffered; if there is nothing it waits for one record in
-a task, which stays for the next fetch if the time is up, and then takes whatever came with it. When the broker is asked
-for more says `fetch_turns.py`.
+between a record and its handling. So a fetch first takes what is buffered; if there is nothing it waits for one record
+in a task, which stays for the next fetch if the time is up, and then takes whatever came with it. When the broker is
+asked for more says `fetch_turns.py`.
 """
 
 import asyncio
