@@ -18,13 +18,16 @@ from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
 from chopar.envelope import Origin, outgoing
 from chopar.errors import RecordError
-from chopar.identifiers import AgencyId, Derivation, DocumentType, ProcedureId, SubjectKind
+from chopar.identifiers import AgencyId, Derivation, DocumentType, EvidenceType, ProcedureId, SubjectKind
 from chopar.messages.demand import (
     MAX_DOCUMENTS,
     ActingAs,
+    Alternative,
+    AskedHolder,
     Demand,
     DemandedDocument,
     DemandResolved,
+    Following,
     Outcome,
     Party,
     PersonMayBeAsked,
@@ -33,10 +36,18 @@ from chopar.messages.demand import (
     Subject,
 )
 from chopar.messages.evidence import EvidenceRequested
-from chopar.messages.exchange import DocumentEntry, ExchangeRecorded, PartyEntry, ResolutionEntry
+from chopar.messages.exchange import (
+    AskedEntry,
+    DocumentEntry,
+    ExchangeRecorded,
+    FollowingEntry,
+    PartyEntry,
+    ResolutionEntry,
+)
 from chopar.messages.record import Message
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED
 from gateway import demand as asked
+from gateway.resolution import Alternative as FoundAlternative
 from gateway.resolution import NextStep, Resolution
 from gateway.resolution import ResolvedDocument as Found
 from gateway.resolution import Rule as FoundRule
@@ -128,7 +139,8 @@ def decided(cause: Cause, standing: Standing, refused: str | None = None) -> Dec
         else:
             refused = refused or _envelope(cause, demand)
     if demand is not None and refused is None:
-        resolution = resolve(demand_of(demand), standing.lists, cause.on, standing.fetch_mode)
+        passed_over = demand.follows.asked if demand.follows is not None else ()
+        resolution = resolve(demand_of(demand, passed_over), standing.lists, cause.on, standing.fetch_mode)
         refused = resolution.refused
     return Decision(demand, resolution, refused)
 
@@ -196,8 +208,13 @@ class Asking(Protocol):
     def documents(self) -> Sequence[DemandedDocument]: ...
 
 
-def demand_of(demand: Asking) -> asked.Demand:
-    """A demand or a rehearsal as the resolver sees it."""
+def demand_of(demand: Asking, passed_over: Sequence[AskedHolder] = ()) -> asked.Demand:
+    """A demand or a rehearsal as the resolver sees it.
+
+    Args:
+        demand: either.
+        passed_over: who was asked before, by a demand that this one follows.
+    """
     return asked.Demand(
         requester=AgencyId(demand.requester),
         procedure=ProcedureId(demand.procedure),
@@ -210,6 +227,7 @@ def demand_of(demand: Asking) -> asked.Demand:
         applicant=_subject(demand.applicant) if demand.applicant else None,
         acting_as=demand.acting_as,
         circumstances={code: said == "yes" for code, said in demand.circumstances.items()},
+        asked=frozenset((AgencyId(one.provider), EvidenceType(one.evidence_type)) for one in passed_over),
     )
 
 
@@ -301,6 +319,11 @@ def rule_message(rule: FoundRule | None) -> Rule | None:
     )
 
 
+def alternative_message(alternative: FoundAlternative) -> Alternative:
+    """Another holder, as messages carry it."""
+    return Alternative(provider=alternative.provider, evidence_type=alternative.evidence_type, code=alternative.code)
+
+
 class _Writer:
     """Puts one answer into messages."""
 
@@ -369,6 +392,7 @@ class _Writer:
             fields=document.fields if fetched else (),
             request_id=self._request_id(document) if fetched else None,
             due=self._due(document),
+            alternatives=tuple(alternative_message(one) for one in document.alternatives),
         )
 
     def _request_id(self, document: Found) -> bytes:
@@ -449,6 +473,7 @@ class _Writer:
                 "parties": tuple(PartyEntry(role=party.role, kind=party.kind) for party in demand.parties),
                 "circumstances": {code: given == "yes" for code, given in sorted(demand.circumstances.items())},
                 "expires_at": demand.expires_at,
+                "follows": _following_entry(demand.follows) if demand.follows is not None else None,
             }
         entry = ResolutionEntry(
             received_at=cause.received_at,
@@ -477,6 +502,13 @@ class _Writer:
         return ExchangeRecorded(
             demand_id=cause.demand_id, recorded_by=RECORDED_BY, requester=cause.requester, resolution=entry
         )
+
+
+def _following_entry(follows: Following) -> FollowingEntry:
+    return FollowingEntry(
+        demand_id=follows.demand_id,
+        asked=tuple(AskedEntry(provider=one.provider, evidence_type=one.evidence_type) for one in follows.asked),
+    )
 
 
 def subject_pseudonym(secret: bytes, kind: str, identifier: bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from chopar.errors import IdentifierError
-from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind, pinfl_check_digit
+from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId, SubjectKind, pinfl_check_digit
 from chopar.messages.demand import ActingAs, FetchMode
 from chopar.messages.exchange import ExchangeRecorded, ResolutionEntry
 from gateway.demand import Demand, DocumentDemand, Party, Subject
@@ -146,6 +146,10 @@ def _asked_again(requester: str, entry: ResolutionEntry, on: date) -> Demand:
         applicant=Subject(SubjectKind.PERSON, _person(on.year - 42, 900)) if somebody_else else None,
         acting_as=acting_as,
         circumstances=dict(entry.circumstances),
+        asked=frozenset(
+            (AgencyId(one.provider), EvidenceType(one.evidence_type))
+            for one in (entry.follows.asked if entry.follows is not None else ())
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from gateway.access_ground import AccessGround
+from gateway.evidence_directory import Place
 from gateway.list_version import ListVersion
 from gateway.lists.reading import Verification
 from gateway.prohibited_list import ProhibitedEntry
@@ -19,7 +20,8 @@ class Difference:
     """One thing that was added, taken out or changed.
 
     Attributes:
-        part: `entry`, `ground`, `holding`, `agency`, `member`, `document`, `procedure`, `legal basis` or `coverage`.
+        part: `entry`, `ground`, `holding`, `alternatives`, `agency`, `member`, `document`, `procedure`, `legal basis`
+            or `coverage`.
         name: its id.
         kind: `added`, `removed` or `changed`.
         changes: for `changed`, what it was and what it is, by field.
@@ -53,6 +55,7 @@ _PARTS: Mapping[str, Any] = {
     "entry": lambda lists: lists.prohibited,
     "ground": lambda lists: lists.grounds,
     "holding": lambda lists: {" ".join(place): entry for place, entry in lists.directory.items()},
+    "alternatives": lambda lists: lists.alternatives,
     "agency": lambda lists: lists.agencies,
     "member": _members,
     "document": lambda lists: lists.documents,
@@ -121,6 +124,8 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name}={_text(part)}" for name, part in sorted(value.items()))
     if isinstance(value, frozenset):
         return ", ".join(sorted(_text(part) for part in value))
+    if isinstance(value, Place):
+        return str(value)
     if isinstance(value, tuple):
         return ", ".join(_text(part) for part in value)
     return str(value)

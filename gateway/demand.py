@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
+from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId, SubjectKind
 from chopar.messages.demand import ActingAs
 
 DocumentKey: TypeAlias = tuple[str, str | None, tuple[tuple[str, str], ...]]
@@ -64,6 +64,7 @@ class Demand:
         applicant: who applied; None: the subject.
         acting_as: in what capacity the applicant acts for the subject.
         circumstances: yes and no by code; one that is absent is unsaid.
+        asked: holders and what they were asked for by demands that this one follows; they are passed over.
     """
 
     requester: AgencyId
@@ -74,3 +75,4 @@ class Demand:
     applicant: Subject | None = None
     acting_as: ActingAs = ActingAs.SELF
     circumstances: Mapping[str, bool] = field(default_factory=dict)
+    asked: frozenset[tuple[AgencyId, EvidenceType]] = frozenset()

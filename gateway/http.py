@@ -18,7 +18,7 @@ from starlette.responses import Response
 from chopar.envelope import cloudevent_time
 from chopar.errors import ChoparError, ConfigurationError, NotFoundError, UnavailableError
 from chopar.identifiers import AgencyId
-from chopar.messages.demand import MAX_PARTIES, ActingAs, DemandedDocument, Party, Subject
+from chopar.messages.demand import MAX_ASKED, MAX_PARTIES, ActingAs, AskedHolder, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from gateway.answer import demand_of
 from gateway.law import Activation
@@ -43,6 +43,10 @@ class Rehearsal(BaseModel):
     acting_as: ActingAs = ActingAs.SELF
     circumstances: dict[str, Literal["yes", "no"]] = {}
     documents: Annotated[list[DemandedDocument], Field(min_length=1)]
+    asked: Annotated[
+        list[AskedHolder],
+        Field(max_length=MAX_ASKED, description="Holders to pass over, as if they had had no record."),
+    ] = []
     on: Annotated[date | None, Field(description="Day in Tashkent; today if it is left out.")] = None
 
 
@@ -102,7 +106,7 @@ def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
         standing = law.newest_standing()
         on = given.on or law.day()
-        resolution = resolve(demand_of(given), standing.lists, on, standing.fetch_mode, rehearsal=True)
+        resolution = resolve(demand_of(given, given.asked), standing.lists, on, standing.fetch_mode, rehearsal=True)
         return {
             "on": on.isoformat(),
             "list_digest": standing.list_digest,

@@ -11,17 +11,19 @@ from typing import Any
 import tomli
 
 from chopar.errors import ConfigurationError, NotFoundError
-from gateway.list_version import DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
+from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
 from gateway.lists.reading import given_tables
 from gateway.lists.toml_text import document
 from gateway.lists.vocabulary import TextRead
 
 _HEADING = "Kept by `chopar prohibited`."
-_PLACES = {"entry": PROHIBITED, "ground": GROUNDS, "document": DOCUMENTS}
+_PLACES = {"entry": PROHIBITED, "ground": GROUNDS, "document": DOCUMENTS, "alternatives": DIRECTORY}
+_KEYS = {"alternatives": "document_type"}
+"""By what a table is named, where that is not its id."""
 
 
 def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[str]]:
-    """Add the `[[entry]]`, `[[ground]]` and `[[document]]` tables of a text to lists.
+    """Add the `[[entry]]`, `[[ground]]`, `[[document]]` and `[[alternatives]]` tables of a text to lists.
 
     Returns:
         The changed files, and the ids of what was added.
@@ -35,17 +37,18 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
     for array, name in _PLACES.items():
         if array not in given:
             continue
-        whole = tomli.loads(files[name].decode())
+        whole, key = tomli.loads(files[name].decode()), _KEYS.get(array, "id")
         tables = whole.setdefault(array, [])
-        taken = {table.get("id") for table in tables}
+        taken = {table.get(key) for table in tables}
         for table in given[array]:
-            if not isinstance(table.get("id"), str):
-                raise ConfigurationError(f"[[{array}]]: an id is due")
-            if table["id"] in taken:
-                raise ConfigurationError(f"{array} {table['id']}: the lists have one of that id")
-            taken.add(table["id"])
+            one = table.get(key)
+            if not isinstance(one, str):
+                raise ConfigurationError(f"[[{array}]]: {key}: a text is due")
+            if one in taken:
+                raise ConfigurationError(f"{array} {one}: the lists have it already")
+            taken.add(one)
             tables.append(table)
-            names.append(f"{array} {table['id']}")
+            names.append(f"{array} {one}")
         changed[name] = _written(whole)
     ListVersion.from_files(changed)
     return changed, names

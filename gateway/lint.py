@@ -5,6 +5,7 @@ an error where an answer would be wrong or data would be opened without a ground
 are warnings: for whoever keeps the lists to look at. Pure; the day is an argument.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -197,6 +198,25 @@ def _replacements(lists: ListVersion, on: date) -> Iterator[Flaw]:
                 yield Flaw(Level.ERROR if dead_end else Level.WARNING, "barred_replacement", entry.id, said)
 
 
+def _alternatives(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    for document_type, order in lists.alternatives.items():
+        if not order.sources and order.basis is Basis.STATED:
+            yield Flaw(Level.ERROR, "missing_source", document_type, "its order is called stated and names no source")
+        for place, times in Counter(order.in_order).items():
+            if times > 1:
+                said = f"after {place} the order leads back to it"
+                yield Flaw(Level.ERROR, "circular_alternative", document_type, said)
+        opened = {
+            (ground.holder, ground.evidence_type)
+            for ground in lists.grounds.values()
+            if ground.document_type == document_type
+        }
+        for place in dict.fromkeys(order.in_order):
+            if place not in opened:
+                said = f"nobody has a ground to ask {place} for it"
+                yield Flaw(Level.WARNING, "alternative_without_ground", document_type, said)
+
+
 def _fetched(lists: ListVersion, on: date) -> Iterator[Flaw]:
     held = {provider for provider, _ in lists.directory}
     for entry in lists.prohibited.values():
@@ -267,6 +287,7 @@ _CHECKS: tuple[Callable[[ListVersion, date], Iterator[Flaw]], ...] = (
     _days,
     _pairs,
     _replacements,
+    _alternatives,
     _fetched,
     _verified,
     _groups,

@@ -16,7 +16,7 @@ from chopar.errors import LawUnreadableError
 from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId
 from gateway.access_ground import AccessGround
 from gateway.agencies import Agency, Membership, Procedure
-from gateway.evidence_directory import DirectoryEntry
+from gateway.evidence_directory import Alternatives, DirectoryEntry
 from gateway.legal_basis import LegalBasis
 from gateway.lists.reading import ListFile, Table
 from gateway.prohibited_list import Coverage, DocumentKind, ProhibitedEntry
@@ -65,6 +65,7 @@ class ListVersion:
     prohibited: Mapping[str, ProhibitedEntry]
     grounds: Mapping[str, AccessGround]
     directory: Mapping[tuple[AgencyId, EvidenceType], DirectoryEntry]
+    alternatives: Mapping[DocumentType, Alternatives]
     entries_of: Mapping[DocumentType, tuple[ProhibitedEntry, ...]] = field(repr=False)
     """Entries by document type, each list in the order in which they decide."""
     grounds_for: Mapping[str, tuple[AccessGround, ...]] = field(repr=False)
@@ -127,6 +128,11 @@ class ListVersion:
                 DirectoryEntry.read,
                 lambda entry: (entry.provider, entry.evidence_type),
             ),
+            alternatives=_by_key(
+                read[DIRECTORY].tables("alternatives", "document_type"),
+                Alternatives.read,
+                lambda entry: entry.document_type,
+            ),
         )
         for file in read.values():
             file.finish()
@@ -173,6 +179,7 @@ def _indexed(
     prohibited: Mapping[str, ProhibitedEntry],
     grounds: Mapping[str, AccessGround],
     directory: Mapping[tuple[AgencyId, EvidenceType], DirectoryEntry],
+    alternatives: Mapping[DocumentType, Alternatives],
 ) -> ListVersion:
     entries_of = _grouped(sorted(prohibited.values(), key=lambda entry: entry.order), lambda entry: entry.document_type)
     in_order = [grounds[name] for name in sorted(grounds)]
@@ -190,6 +197,7 @@ def _indexed(
         prohibited=prohibited,
         grounds=grounds,
         directory=directory,
+        alternatives=alternatives,
         entries_of=entries_of,
         grounds_for={
             entry.id: made.get(entry.id, ()) + own.get(entry.document_type, ()) for entry in prohibited.values()
@@ -251,6 +259,11 @@ def _check_references(lists: ListVersion) -> None:
             [holding.provider],
             lists.agencies,
         )
+    for order in lists.alternatives.values():
+        name = f"alternatives {order.document_type}"
+        known(DIRECTORY, name, "document type", [order.document_type], lists.documents)
+        held = [" ".join(place) for place in lists.directory]
+        known(DIRECTORY, name, "holding", [" ".join(place) for place in order.in_order], held)
     for ground in lists.grounds.values():
         name = f"ground {ground.id}"
         known(GROUNDS, name, "agency", ground.requester_agencies | {ground.holder}, lists.agencies)

@@ -24,7 +24,7 @@ from gateway.access_ground import AccessGround
 from gateway.agencies import Agency, Membership, Procedure
 from gateway.bundle import load
 from gateway.compared_lists import differences
-from gateway.evidence_directory import DirectoryEntry
+from gateway.evidence_directory import Alternatives, DirectoryEntry, Place
 from gateway.legal_basis import LegalBasis
 from gateway.list_version import ListVersion
 from gateway.lists.reading import Verification
@@ -255,6 +255,7 @@ TABLES: Mapping[str, Callable[[ListVersion], tuple[tuple[str, ...], list[dict[st
     "procedures": _procedures,
     "grounds": _simple(AccessGround, lambda version: version.grounds.values()),
     "directory": _directory,
+    "alternatives": _simple(Alternatives, lambda version: version.alternatives.values()),
     "agencies": _simple(Agency, lambda version: version.agencies.values()),
 }
 """The tables, by name."""
@@ -272,6 +273,8 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, frozenset):
         return sorted(_plain(part) for part in value)
+    if isinstance(value, Place):
+        return str(value)
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
     if isinstance(value, Verification):

@@ -28,7 +28,7 @@ from gateway.pages.may_they_ask import CIRCUMSTANCE, JSON_PATH, PATH, Asked, May
 from gateway.shown import shown
 from gateway.standing import Standing
 
-_FORM = "1"
+_FORM = "2"
 """Goes into every entity tag: the next number when the same lists come out in another form."""
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NOT_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

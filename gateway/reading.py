@@ -27,6 +27,13 @@ LAYOUT = (
     ("ground", (("kind", "enum"), ("reference", "string"))),
     ("circumstances", ("map", "enum")),
     ("documents", ("array", (("type", "string"), ("about", ("null", "string")), ("parameters", ("map", "string"))))),
+    (
+        "follows",
+        (
+            "null",
+            (("demand_id", "string"), ("asked", ("array", (("provider", "string"), ("evidence_type", "string"))))),
+        ),
+    ),
     ("expires_at", "long"),
 )
 """The order of fields by which this module finds its way; by another schema demands are read the general way."""
@@ -142,6 +149,9 @@ def _read(value: bytes) -> Reading:
                     since = at = _own(value, at, texts, fields)
                 at = _end(value, at)
         at = _end(value, at)
+    if _is_there(value, at):  # a demand that follows another is rare
+        raise _OtherwiseError
+    at += 1
     shape.append(value[since:at])
     return Reading(
         tuple(shape),

@@ -52,6 +52,7 @@ class Code(StrEnum):
     UNKNOWN_ROLE = "unknown_role"
     MISSING_PARAMETER = "missing_parameter"
     NOT_IN_PROCEDURE = "not_in_procedure"
+    ALREADY_ASKED = "already_asked"
 
 
 class NextStep(StrEnum):
@@ -69,6 +70,7 @@ class NextStep(StrEnum):
     GIVE_PARAMETER = "give_parameter"
     LEAVE_OUT_DOCUMENT = "leave_out_document"
     CORRECT_DEMAND = "correct_demand"
+    KEEP_LAST_ANSWER = "keep_last_answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,21 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another holder or evidence type by which a document may be proved.
+
+    Args:
+        provider: who holds it.
+        evidence_type: what it would be asked for.
+        code: how it stands with it; `ground`: a demand that follows this one would be fetched from it.
+    """
+
+    provider: AgencyId
+    evidence_type: EvidenceType
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedDocument:
     """The outcome of one document.
 
@@ -124,6 +141,7 @@ class ResolvedDocument:
         ground_id: of the ground.
         due: the provider's promise, at a fetch.
         subject: at a fetch whom the evidence is about.
+        alternatives: the others by which it may be proved, in the directory's order, where that names one.
     """
 
     document_type: DocumentType
@@ -143,6 +161,7 @@ class ResolvedDocument:
     ground_id: str | None = None
     due: timedelta | None = None
     subject: Subject | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

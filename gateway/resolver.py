@@ -14,8 +14,9 @@ from chopar.identifiers import AgencyId, DataSubject, PersonId, SubjectKind, dat
 from chopar.messages.demand import MAX_DOCUMENTS, FetchMode, Outcome, PersonMayBeAsked
 from gateway.access_ground import AccessGround
 from gateway.agencies import Procedure
+from gateway.alternatives import Way, others, taken
 from gateway.demand import Demand, DocumentDemand, DocumentKey, Subject
-from gateway.evidence_directory import DirectoryEntry
+from gateway.evidence_directory import DirectoryEntry, Place
 from gateway.legal_basis import LegalBasis
 from gateway.list_version import NOT_COMPLETE, ListVersion
 from gateway.lists.vocabulary import Basis, DateBasis, Disposition
@@ -40,6 +41,7 @@ _REFUSED_STEPS = {
     Code.LEGAL_BASIS_NOT_IN_FORCE: NextStep.ASK_LAWYER,
     Code.MISSING_PARAMETER: NextStep.GIVE_PARAMETER,
     Code.NOT_IN_PROCEDURE: NextStep.LEAVE_OUT_DOCUMENT,
+    Code.ALREADY_ASKED: NextStep.KEEP_LAST_ANSWER,
 }
 _WITHHELD = {Code.HOLDER_NOT_CONNECTED, Code.GROUND_NOT_VERIFIED}
 
@@ -262,16 +264,60 @@ class _Inquiry:
             step = NextStep.SEE_REPLACEMENT if entry.replaced_by else NextStep.GO_ON_WITH_REPLACEMENT
             replaced = self._outcome(document, Outcome.REPLACED, Code.REPLACED_BY, step, entry, binding)
             return replace(replaced, replaced_by=entry.replaced_by) if entry.replaced_by else replaced
+        in_order = self._in_order(document)
+        if in_order or self.demand.asked:
+            ways = [way for each in binding for way in self._ways_by_entry(document, subject, each)]
+            way = taken(ways, in_order)
+            return self._by_way(document, subject, way, ways, self._rule(way.entry or entry, binding, way.ground), _NO)
         first = self._attempt_by_entry(document, subject, entry)
-        taken, attempt = entry, first
+        by, attempt = entry, first
         if first.code is not Code.GROUND:
             for other in binding[1:]:
                 further = self._attempt_by_entry(document, subject, other)
                 if further.code is Code.GROUND:
-                    taken, attempt = other, further
+                    by, attempt = other, further
                     break
-        rule = self._rule(taken, binding, attempt.ground)
+        rule = self._rule(by, binding, attempt.ground)
         return self._attempted(document, subject, attempt, rule, _NO)
+
+    def _in_order(self, document: DocumentDemand) -> tuple[Place, ...]:
+        """By what the document may be proved, if the directory says so."""
+        alternatives = self.lists.alternatives.get(document.document_type)
+        return alternatives.in_order if alternatives is not None else ()
+
+    def _ways_by_entry(self, document: DocumentDemand, subject: Subject, entry: ProhibitedEntry) -> list[Way]:
+        """All ways to the data by an entry that fetches, one at least."""
+        grounds = self.lists.grounds_for[entry.id]
+        if subject.kind not in entry.about and SubjectKind.OBJECT not in entry.about:
+            places: list[Place | None] = [Place(ground.holder, ground.evidence_type) for ground in grounds]
+            return [Way(entry, place, Code.NOT_ABOUT_SUBJECT) for place in places or [None]]
+        ways = [self._way_by_ground(document, subject, ground, entry) for ground in grounds]
+        return ways or [Way(entry, None, Code.NO_GROUND_TO_KNOW)]
+
+    def _way_by_ground(
+        self, document: DocumentDemand, subject: Subject, ground: AccessGround, entry: ProhibitedEntry | None
+    ) -> Way:
+        place = Place(ground.holder, ground.evidence_type)
+        attempt = self._attempt_by_ground(document, subject, ground)
+        if attempt.ground is not None and place in self.demand.asked:
+            return Way(entry, place, Code.ALREADY_ASKED, ground)
+        return Way(entry, place, attempt.code, attempt.ground, attempt.holding)
+
+    def _by_way(
+        self,
+        document: DocumentDemand,
+        subject: Subject,
+        way: Way,
+        ways: list[Way],
+        rule: Rule,
+        asked: PersonMayBeAsked,
+    ) -> ResolvedDocument:
+        """The outcome of the way that is taken, with the others beside it."""
+        attempt = _Attempt(way.code, way.ground, way.holding)
+        found = self._attempted(document, subject, attempt, rule, asked)
+        if way.ground is None:
+            return found
+        return replace(found, alternatives=others(ways, self._in_order(document), way))
 
     def _attempt_by_entry(self, document: DocumentDemand, subject: Subject, entry: ProhibitedEntry) -> _Attempt:
         """The way to the data by an entry that fetches: the first of the tests that fails, or the ground."""
@@ -313,10 +359,20 @@ class _Inquiry:
         """2 where no bar binds, then 5."""
         named = self.basis.still_names(document.document_type, self.on, bar_to_come_or_off)
         asked = _OPEN if undetermined else _YES if named else _NO
-        for ground in self.lists.own_grounds_of.get(document.document_type, ()):
-            attempt = self._attempt_by_ground(document, subject, ground)
-            if attempt.code is Code.GROUND:
-                return self._attempted(document, subject, attempt, _ground_rule(ground), asked)
+        grounds = self.lists.own_grounds_of.get(document.document_type, ())
+        in_order = self._in_order(document) if grounds else ()
+        none_left = False
+        if in_order or (grounds and self.demand.asked):
+            ways = [self._way_by_ground(document, subject, ground, None) for ground in grounds]
+            way = taken(ways, in_order)
+            none_left = way.code is Code.ALREADY_ASKED
+            if way.code is Code.GROUND and way.ground is not None:
+                return self._by_way(document, subject, way, ways, _ground_rule(way.ground), asked)
+        else:
+            for ground in grounds:
+                attempt = self._attempt_by_ground(document, subject, ground)
+                if attempt.code is Code.GROUND:
+                    return self._attempted(document, subject, attempt, _ground_rule(ground), asked)
         if undetermined:
             entry, code = undetermined[0]
             step = NextStep.SAY_CIRCUMSTANCE if code is Code.CONDITION_UNSAID else NextStep.ASK_LAWYER
@@ -333,7 +389,7 @@ class _Inquiry:
                 NextStep.MAY_ASK_PERSON,
                 named_basis=self.basis.documents_named_basis,
             )
-        return _refused_document(document, Code.NOT_IN_PROCEDURE)
+        return _refused_document(document, Code.ALREADY_ASKED if none_left else Code.NOT_IN_PROCEDURE)
 
     def _outcome(
         self,
@@ -360,7 +416,7 @@ class _Inquiry:
             return ResolvedDocument(
                 document.document_type, document.about, document.parameters, outcome, code, asked, step, rule
             )
-        if code is Code.MISSING_PARAMETER:
+        if code is Code.MISSING_PARAMETER or code is Code.ALREADY_ASKED:
             return _refused_document(document, code, rule)
         withheld = code in _WITHHELD
         return ResolvedDocument(

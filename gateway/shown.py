@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.answer import rule_message
+from gateway.answer import alternative_message, rule_message
 from gateway.resolution import ResolvedDocument
 
 
@@ -23,4 +23,5 @@ def shown(document: ResolvedDocument) -> dict[str, Any]:
         "provider": document.provider,
         "evidence_type": document.evidence_type,
         "fields": list(document.fields),
+        "alternatives": [alternative_message(one).model_dump(mode="json") for one in document.alternatives],
     }

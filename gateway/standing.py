@@ -23,10 +23,15 @@ from gateway.list_version import ListVersion
 
 _M = TypeVar("_M", bound=Message)
 
-RULES_NUMBER = 1
-"""Number of the resolver's rules and limits. A change of outcome by code alone gets the next one."""
+RULES_NUMBER = 2
+"""Number of the resolver's rules and limits. A change of outcome by code alone gets the next one.
 
-KNOWN_RULES = frozenset({RULES_NUMBER})
+2: the directory may name alternatives, and a demand may follow another and pass over whom that one asked. By lists
+and demands without these the outcomes are those of 1.
+"""
+
+KNOWN_RULES = frozenset({RULES_NUMBER - 1, RULES_NUMBER})
+_WITHOUT_ALTERNATIVES = 1
 
 ACCEPTED = (Demand, EvidenceDisputed)
 """Records that agencies may write on `demand.submitted`. A list version may lack disputes: then there are none."""
@@ -59,10 +64,14 @@ class Standing:
 
     def __init__(self, message: ListActivated, files: Mapping[str, bytes], secret: bytes) -> None:
         if message.rules_number not in KNOWN_RULES:
-            raise LawIncompleteError(f"rules {message.rules_number} are in force; this gateway knows {RULES_NUMBER}")
+            raise LawIncompleteError(
+                f"rules {message.rules_number} are in force; this gateway knows {sorted(KNOWN_RULES)}"
+            )
         if not hmac.compare_digest(secret_check(secret), message.secret_check):
             raise LawIncompleteError(f"the gateway's secret {message.secret_version} is not the one in force")
         self.lists = ListVersion.from_files(files)
+        if self.lists.alternatives and message.rules_number == _WITHOUT_ALTERNATIVES:
+            raise LawIncompleteError("the lists name alternatives, and the rules in force know none: activate again")
         self.list_digest = message.list_digest
         self.fetch_mode: FetchMode = message.fetch_mode
         self.rules_number = message.rules_number

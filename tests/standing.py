@@ -10,7 +10,7 @@ from chopar.messages.demand import Demand, FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from gateway.bundle import list_files, with_schemas
 from gateway.list_version import bundle_digest
-from gateway.standing import ACCEPTED, OUTPUTS, Standing, secret_check
+from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, Standing, secret_check
 from tests.builders import NOW
 
 LISTS = Path(__file__).resolve().parent.parent / "gateway" / "lists"
@@ -33,7 +33,7 @@ def activation(files: Mapping[str, bytes], ids: Mapping[str, int] = IDS, **chang
         "fetch_mode": FetchMode.INFERRED,
         "secret_version": 1,
         "secret_check": secret_check(SECRET),
-        "rules_number": 1,
+        "rules_number": RULES_NUMBER,
         "schemas": tuple(
             AcceptedSchema(record=r, sha256=hashlib.sha256(FILES.texts[r].encode()).digest(), id=ids[r])
             for r in RECORDS

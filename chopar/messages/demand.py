@@ -18,6 +18,9 @@ MAX_PARAMETERS = 16
 MAX_PARTIES = 32
 MAX_CIRCUMSTANCES = 32
 
+MAX_ASKED = 16
+"""Holders that a demand for the next may pass over: more than any document has."""
+
 MAX_LIFE = timedelta(days=30)
 """How long after its id's time a demand may live; topics keep records 35 days."""
 
@@ -96,6 +99,20 @@ class DemandedDocument(Part):
     parameters: dict[Name, Value] = Field(default_factory=dict, max_length=MAX_PARAMETERS, repr=False)
 
 
+class AskedHolder(Part):
+    """A holder that was asked, and for what."""
+
+    provider: Code
+    evidence_type: Code
+
+
+class Following(Part):
+    """That a holder before had no record, and the next is asked: the first demand, and who was asked."""
+
+    demand_id: UUID
+    asked: tuple[AskedHolder, ...] = Field(min_length=1, max_length=MAX_ASKED)
+
+
 class Demand(Message):
     """What a requester wants to know of a person or business, before the law has been asked."""
 
@@ -113,6 +130,7 @@ class Demand(Message):
     ground: Ground
     circumstances: dict[Name, Literal["yes", "no"]] = Field(default_factory=dict, max_length=MAX_CIRCUMSTANCES)
     documents: tuple[DemandedDocument, ...] = Field(min_length=1)
+    follows: Following | None = None
     expires_at: Timestamp
 
     @model_validator(mode="after")
@@ -145,6 +163,16 @@ class Rule(Part):
     ground: str | None = None
 
 
+class Alternative(Part):
+    """Another holder or evidence type by which a document may be proved; `code` says how it stands with it."""
+
+    REPEATED: ClassVar[bool] = True
+
+    provider: str
+    evidence_type: str
+    code: str
+
+
 class ResolvedDocument(Part):
     """The outcome of one document."""
 
@@ -163,6 +191,7 @@ class ResolvedDocument(Part):
     fields: tuple[str, ...] = ()
     request_id: Digest | None = Field(default=None, repr=False)
     due: Timestamp | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
 
 class DemandResolved(Message):

@@ -58,6 +58,20 @@ class DocumentEntry(Part):
     due: Timestamp | None = None
 
 
+class AskedEntry(Part):
+    """A holder that was asked before, as the asker names it."""
+
+    provider: ToldCode
+    evidence_type: ToldCode
+
+
+class FollowingEntry(Part):
+    """That the demand follows another whose holder had no record."""
+
+    demand_id: UUID
+    asked: tuple[AskedEntry, ...]
+
+
 class ResolutionEntry(Part):
     """What the gateway answered; enough to answer it again by another list."""
 
@@ -78,6 +92,7 @@ class ResolutionEntry(Part):
     parties: tuple[PartyEntry, ...] = ()
     circumstances: dict[ToldCode, bool] = Field(default_factory=dict)
     expires_at: Timestamp | None = None
+    follows: FollowingEntry | None = None
     documents: tuple[DocumentEntry, ...] = ()
 
 

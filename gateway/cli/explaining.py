@@ -16,6 +16,7 @@ from gateway.cli.in_force import day_given, today
 
 if TYPE_CHECKING:
     from gateway.considered import Considered
+    from gateway.evidence_directory import Place
     from gateway.list_version import ListVersion
     from gateway.may_they_ask import Answered
     from gateway.pages.may_they_ask import Words
@@ -148,6 +149,10 @@ class _Question:
                 (words.page("outcome"), document.outcome),
                 (words.page("reason"), document.reason),
                 (words.page("next_step"), document.step),
+                *(
+                    (words.page("alternatives"), f"{one.holder.text}: {one.evidence}. {one.standing}")
+                    for one in document.alternatives
+                ),
             )
             if document.rule:
                 rule = document.rule
@@ -203,6 +208,7 @@ def entry_data(version: "ListVersion", entry: "ProhibitedEntry") -> dict[str, An
         "holder": entry.holder,
         "replaced_by": entry.replaced_by,
         "parameters": list(entry.parameters),
+        "alternatives": [str(place) for place in _in_order(version, entry)],
         "verified_by": entry.verified.by if entry.verified else None,
         "note": entry.note or None,
         "grounds": [
@@ -252,6 +258,7 @@ def entry_lines(words: "Words", version: "ListVersion", entry: "ProhibitedEntry"
         (words.page("condition"), words.say("circumstance", entry.condition) if entry.condition else ""),
         (words.page("instead"), instead(words, version, entry)),
         (words.page("instead_basis"), words.say("basis", entry.disposition_basis)),
+        (words.page("in_order"), "; ".join(_named(words, version, place) for place in _in_order(version, entry))),
         (words.page("act"), entry.act),
         *((words.page("source"), source) for source in entry.sources),
         (words.page("text_read"), words.say("text_read", entry.text_read)),
@@ -288,6 +295,21 @@ def instead(words: "Words", version: "ListVersion", entry: "ProhibitedEntry") ->
     if entry.holder:
         return f"{said} ({name_of(entry.holder, version.agencies[entry.holder], words.language).text})"
     return said
+
+
+def _in_order(version: "ListVersion", entry: "ProhibitedEntry") -> "tuple[Place, ...]":
+    """By whom the document may be proved, where the directory says so."""
+    order = version.alternatives.get(entry.document_type)
+    return order.in_order if order is not None and entry.holder else ()
+
+
+def _named(words: "Words", version: "ListVersion", place: "Place") -> str:
+    from gateway.pages.names import name_of
+
+    holder = name_of(place.holder, version.agencies[place.holder], words.language).text
+    connected = version.directory[place].connected
+    said = "" if connected else f", {words.page('not_connected')}"
+    return f"{holder} ({place.evidence_type}{said})"
 
 
 def coverage(words: "Words", version: "ListVersion", entry: "ProhibitedEntry") -> str:

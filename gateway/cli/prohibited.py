@@ -120,13 +120,21 @@ def show(
             *(f"  {key}: {part}" for key, value in one["table"].items() for part in _lines(value)),
         )
     ]
-    others = [f"{one['file']}: {one['array']} {one['table'].get('id', '')}" for one in found if one not in shown]
+    others = [f"{one['file']}: {one['array']} {_called(one['table'])}" for one in found if one not in shown]
     session.output.show(found, *lines, *(["named in:", *others] if others else []))
     return ExitCode.DONE
 
 
+def _called(table: dict[str, Any]) -> str:
+    """By what a table is found: its id, or what stands for one."""
+    keys = ("id",) if "id" in table else ("provider", "evidence_type") if "provider" in table else ("document_type",)
+    return " ".join(str(table.get(key, "")) for key in keys)
+
+
 def _texts(value: Any) -> list[str]:
-    return [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
+    """The texts of a list, and the parts of those that name a holder and what it holds."""
+    texts = [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
+    return texts + [part for text in texts if text.count("/") == 1 for part in text.split("/")]
 
 
 @app.command("coverage")

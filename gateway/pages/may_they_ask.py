@@ -213,6 +213,15 @@ class RuleView:
 
 
 @dataclass(frozen=True, slots=True)
+class AlternativeView:
+    """Another holder that may prove the paper, and how it stands with it, in words."""
+
+    holder: Name
+    evidence: str
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentView:
     """The outcome of one paper, in words."""
 
@@ -226,6 +235,7 @@ class DocumentView:
     holder: Name | None
     evidence: str
     parameters: tuple[str, ...]
+    alternatives: tuple[AlternativeView, ...]
     named_basis: str
     rule: RuleView | None
 
@@ -313,6 +323,14 @@ class _Answer:
             holder=holder,
             evidence=document.evidence_type or "",
             parameters=tuple(words.say("parameter", p) for p in rule.ground.parameters) if rule and rule.ground else (),
+            alternatives=tuple(
+                AlternativeView(
+                    name_of(one.provider, self._lists.agencies[one.provider], words.language),
+                    one.evidence_type,
+                    words.say("code", one.code),
+                )
+                for one in document.alternatives
+            ),
             named_basis=words.say("basis", document.named_basis) if document.named_basis else "",
             rule=self._rule(rule) if rule else None,
         )

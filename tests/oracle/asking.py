@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cache
 
-from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
+from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId, SubjectKind
 from chopar.messages.demand import FetchMode
 from gateway.demand import Demand, DocumentDemand, Party, Subject
 from gateway.list_version import FILES, ListVersion
@@ -65,6 +65,7 @@ def ask(
     mode: str = "inferred",
     version: ListVersion | None = None,
     rehearsal: bool = True,
+    passed_over: Iterable[tuple[str, str]] = (),
 ) -> Resolution:
     """Resolve documents about the subject, or about a party of the kind `party`."""
     parameters = {name: PARAMETERS[name] for name in given}
@@ -78,6 +79,7 @@ def ask(
             documents=tuple(
                 DocumentDemand(DocumentType(name), "other" if party else None, parameters) for name in documents
             ),
+            asked=frozenset((AgencyId(who), EvidenceType(what)) for who, what in passed_over),
         ),
         version or lists(),
         date.fromisoformat(day),
@@ -99,4 +101,5 @@ def in_words(document: ResolvedDocument) -> Expected:
         document.evidence_type,
         document.fields,
         document.replaced_by,
+        tuple((one.provider, one.evidence_type, one.code.value) for one in document.alternatives),
     )

@@ -5,7 +5,7 @@ real one is not repeated here. What the CSV files do not say (which holder is co
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,17 @@ CSV_FOLDER = Path(__file__).parents[2] / "gateway" / "lists" / "facts"
 ANYWHERE = "any public service"
 
 CsvRow = dict[str, str]
+
+FARTHEST = (
+    "ground",
+    "already_asked",
+    "missing_parameter",
+    "ground_not_verified",
+    "holder_not_connected",
+    "not_about_subject",
+    "no_ground_to_know",
+)
+"""How far one may come on the way to the data, the farthest first."""
 
 
 def cells(text: str) -> list[str]:
@@ -37,6 +48,12 @@ class Expected:
     evidence_type: str | None = None
     fields: tuple[str, ...] = ()
     replaced_by: str | None = None
+    alternatives: tuple[tuple[str, str, str], ...] = ()
+    """Holder, evidence type and how it stands with them."""
+
+
+Tried = tuple[tuple[str, str], Expected]
+"""A holder with what it is asked for, and what comes of it."""
 
 
 class Law:
@@ -167,11 +184,14 @@ class Law:
         mode: str,
         connected: set[tuple[str, str]],
         read_officially: bool,
+        order: tuple[tuple[str, str], ...] = (),
+        asked: frozenset[tuple[str, str]] = frozenset(),
     ) -> Expected:
         """One document, about a subject or party of that kind.
 
         `given` names the parameters that the demand gives; `connected` are pairs of holder and evidence type;
-        `read_officially` says that every act that a row names as its ground was read as published.
+        `read_officially` says that every act that a row names as its ground was read as published. `order` are the
+        holders that the directory names for the document, `asked` those who were asked by demands before this one.
         """
         rows = self.applicable(document, requester, procedure, kind, day)
         verdicts = {row["id"]: self.verdict(row, procedure, circumstances, day) for row in rows}
@@ -196,8 +216,10 @@ class Law:
             evidence = self.evidence[row["id"]]
             if row["about"] != "object" and kind not in row["about"].split("_or_"):
                 return Expected("not_needed", "not_about_subject", "no", row["id"], others)
-            if not self.ground(row, procedure, day):
+            if not self.ground(row, procedure, day) or row["holder_agency"] == requester:
                 return Expected("not_needed", "no_ground_to_know", "no", row["id"], others)
+            if (row["holder_agency"], evidence["evidence_type"]) in asked:
+                return Expected("refused", "already_asked", "no", row["id"], others)
             if set(cells(row["parameters"])) - given:
                 return Expected("refused", "missing_parameter", "no", row["id"], others)
             what = (row["holder_agency"], evidence["evidence_type"], tuple(cells(evidence["fields"])))
@@ -207,8 +229,35 @@ class Law:
                 return Expected("gap", "holder_not_connected", "no", row["id"], others, *what)
             return Expected("fetch", "ground", "no", row["id"], others, *what)
 
-        tried = [fetch(row) for row in bars]
-        return next((one for one in tried if one.outcome == "fetch"), tried[0])
+        tried = [(self.place_of(row), fetch(row)) for row in bars]
+        by_order = [one for place in order for one in tried if one[0] == place]
+        by_order += [one for one in tried if one[0] not in order]
+        place, found = self._taken(tried, by_order)
+        if found.code in ("no_ground_to_know", "not_about_subject"):
+            return found
+        standing = {
+            where: min((one.code for at, one in tried if at == where), key=FARTHEST.index, default=FARTHEST[-1])
+            for where in order
+            if where != place
+        }
+        return replace(found, alternatives=tuple((*where, code) for where, code in standing.items()))
+
+    def place_of(self, row: CsvRow) -> tuple[str, str]:
+        return row["holder_agency"], self.evidence[row["id"]]["evidence_type"]
+
+    @staticmethod
+    def _taken(tried: list[Tried], by_order: list[Tried]) -> Tried:
+        """Who is asked; if nobody: what the deciding row comes to, unless that was asked already."""
+        for one in by_order:
+            if one[1].outcome == "fetch":
+                return one
+        open_ones = [one for one in by_order if one[1].outcome == "gap" or one[1].code == "missing_parameter"]
+        deciding = tried[0]
+        if deciding in open_ones:
+            return deciding
+        if any(one[1].code == "already_asked" for one in tried):
+            return (open_ones + [one for one in by_order if one[1].code == "already_asked"])[0]
+        return deciding
 
     def _unbarred(
         self,
