@@ -33,6 +33,8 @@ class Delivered:
     `final` is what the answer says of itself. `late` says that the broker took it when the demand had expired: it is
     shown and kept, but the document is undelivered all the same. `supersedes` is the digest of the accepted answer
     whose place this one takes, `correction_id` its id, that of the dispute if one led to it; None: it corrects none.
+    `followed_by` is the demand by which the next holder is asked, because this one has no record
+    (`chopar.alternatives`); None: nobody else is asked.
     """
 
     document: ResolvedDocument
@@ -42,6 +44,7 @@ class Delivered:
     late: bool = False
     supersedes: bytes | None = field(default=None, repr=False)
     correction_id: UUID | None = None
+    followed_by: UUID | None = None
 
     @property
     def ends(self) -> bool:

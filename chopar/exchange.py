@@ -1,12 +1,15 @@
 """One demand under way, in memory: records of it come in, what they mean is told in the order in which it counts.
 
-Who reads the topics is `chopar.requester`; the rule of what counts is `chopar.completion`'s.
+Where a holder has no record and the directory names another, the exchange asks that one by a demand of its own, and is
+complete when that one is. Who reads the topics is `chopar.requester`; the rule of what counts is `chopar.completion`'s,
+who is asked next `chopar.alternatives`'.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -14,11 +17,18 @@ from uuid import UUID
 
 import structlog
 
+from chopar.alternatives import following
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
 from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
 from chopar.disputes import Objection, disputed
-from chopar.errors import ChoparError, RecordError, SchemaNotYetKnownError, SchemaRegistryUnavailableError
+from chopar.errors import (
+    ChoparError,
+    RecordError,
+    SchemaNotYetKnownError,
+    SchemaRegistryUnavailableError,
+    TooLargeError,
+)
 from chopar.messages.demand import Demand, DemandResolved
 from chopar.messages.dispute import EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
@@ -50,6 +60,7 @@ class Exchange:
         decoder: Decoder,
         elapsed_seconds: Callable[[], float],
         closed: "Callable[[Exchange], None]",
+        ask: "Callable[[Demand], Awaitable[Exchange]] | None" = None,
     ) -> None:
         self.demand = demand
         self.key = str(demand.demand_id).encode()
@@ -72,6 +83,10 @@ class Exchange:
         self._events: deque[Event] = deque()
         self._failure: ChoparError | None = None
         self._news = asyncio.Event()
+        self._ask = ask
+        """Sends a demand that follows this one; None: nobody else is asked."""
+        self._to_ask: list[Demand] = []
+        self._followings: list[Exchange] = []
 
     @property
     def demand_id(self) -> UUID:
@@ -81,8 +96,19 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether every document and every dispute has its end, and all of it was told."""
-        ended = self._completion.complete and not self._disputes
-        return (ended or self._expired) and not self._events
+        ended = (self._completion.complete and not self._disputes) or self._expired
+        told = not self._events and not self._to_ask
+        return ended and told and all(one.complete for one in self._followings)
+
+    @property
+    def resolution(self) -> DemandResolved | None:
+        """The gateway's answer that counts, if it has come."""
+        return self._completion.resolved
+
+    @property
+    def followings(self) -> "tuple[Exchange, ...]":
+        """The demands by which the next holders were asked. What they are answered is told as if it were this one's."""
+        return tuple(self._followings)
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,6 +122,8 @@ class Exchange:
         """Take no more; an iteration that is under way ends."""
         self._closed = True
         self._tell_closed(self)
+        for one in self._followings:
+            await one.aclose()
         self._news.set()
 
     def disputed(self, objection: Objection, dispute_id: UUID, now: datetime) -> EvidenceDisputed:
@@ -134,13 +162,16 @@ class Exchange:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """What arrives, from where an earlier iteration was left.
 
+        What a demand that follows this one is answered is told too, but for its resolution.
+
         Raises:
             BrokerUnavailableError: no broker answers; nothing is lost, iterate again.
+            DeliveryError: the demand for the next holder was not acknowledged; iterate again.
             StopError: what was not read yet is gone.
         """
         while not self._closed:
             self._news.clear()
-            while await self._settle():  # told before the next record is read, which may take its time
+            while await self._advance():  # told before the next record is read, which may take its time
                 while self._events and not self._closed:
                     yield self._events.popleft()
             self._expire()
@@ -151,13 +182,43 @@ class Exchange:
             if self._failure is not None and not self._news.is_set():
                 failure, self._failure = self._failure, None
                 raise failure
-            if not self._noted:
+            if not self._has_noted:
                 await self._news.wait()
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._news.wait()
         await self.aclose()
+
+    async def _advance(self) -> bool:
+        """Work off what waits here and in the demands that follow, up to something to tell; whether there is."""
+        if await self._settle():
+            return True
+        await self._ask_next()
+        for one in self._followings:
+            if await one._advance():
+                self._take_events(one)
+                return True
+        return False
+
+    async def _ask_next(self) -> None:
+        while self._to_ask and self._ask is not None and not self._closed:
+            try:
+                one = await self._ask(self._to_ask[0])
+            except TooLargeError as error:
+                _log.error("demand.unsendable", demand_id=str(self._to_ask[0].demand_id), code=error.code)
+            else:
+                one._news = self._news
+                self._followings.append(one)
+            del self._to_ask[0]
+
+    def _take_events(self, one: "Exchange") -> None:
+        self._events.extend(event for event in one._events if not isinstance(event, DemandResolved))
+        one._events.clear()
+
+    @property
+    def _has_noted(self) -> bool:
+        return bool(self._noted) or any(one._has_noted for one in self._followings)
 
     async def _settle(self) -> bool:
         """Work off waiting records up to one that there is something to tell of; whether there was one.
@@ -232,6 +293,11 @@ class Exchange:
             apart = clock_apart(record, event.evidence, event.unavailable, self._completion.resolved)
             if apart is not None:
                 say_apart(record, event, apart)
+        if isinstance(event, Delivered) and self._ask is not None:
+            next_one = following(self.demand, event, self._completion.resolved)
+            if next_one is not None:
+                self._to_ask.append(next_one)
+                return replace(event, followed_by=next_one.demand_id)
         return None if isinstance(event, Repeated) else event
 
     async def _provided(self, provided: Answered, timestamp_ms: int) -> Delivered | Rejected | Repeated | None:
@@ -244,6 +310,11 @@ class Exchange:
 
     def _expire(self) -> None:
         """End what is open when nothing more can have come in time, and nothing of it waits to be readable."""
+        for one in self._followings:
+            one._expire()
+            self._take_events(one)
+        if self._read_to_end:
+            self._to_ask.clear()  # nobody would answer any more
         if not self._read_to_end or self._expired or (self._completion.complete and not self._disputes):
             return
         resolved = self._completion.resolved is not None

@@ -8,14 +8,14 @@ Pure. The rows and transactions are `chopar.bus.inbox`'s.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 from chopar.bus.inbox import Effect, EffectKey
 from chopar.completion import Delivered, Upheld
+from chopar.demanded import parameters_of
 from chopar.errors import NotAnEffectError
-from chopar.messages.demand import Demand, DemandResolved, ResolvedDocument
+from chopar.messages.demand import Demand, DemandResolved
 
 
 def effect_of(demand: Demand, delivered: Delivered | Upheld, *, resolution: DemandResolved | None = None) -> Effect:
@@ -36,7 +36,7 @@ def effect_of(demand: Demand, delivered: Delivered | Upheld, *, resolution: Dema
         raise NotAnEffectError("an answer that is not final is not acted on")
     if document.provider is None:
         raise NotAnEffectError("nobody was asked for this document")
-    parameters = _parameters(demand, document, resolution)
+    parameters = parameters_of(demand, document, resolution)
     correction: bytes | None = None
     if isinstance(delivered, Upheld):
         correction = b"upheld" + delivered.dispute_id.bytes
@@ -46,45 +46,6 @@ def effect_of(demand: Demand, delivered: Delivered | Upheld, *, resolution: Dema
         demand.requester, demand.demand_id, document.document_type, document.about, parameters, correction
     )
     return Effect(key, _content(delivered), document.provider)
-
-
-def _parameters(demand: Demand, document: ResolvedDocument, resolution: DemandResolved | None) -> Mapping[str, str]:
-    """With which parameters a document was demanded; one that replaces another has those of the other."""
-    alike: dict[str, list[dict[str, str]]] = {}
-    for demanded in demand.documents:
-        if demanded.about == document.about and tuple(sorted(demanded.parameters)) == document.parameter_names:
-            known = alike.setdefault(demanded.type, [])
-            if demanded.parameters not in known:
-                known.append(demanded.parameters)
-    choices = alike.get(_demanded_type(document, alike, resolution), [])
-    if len(choices) == 1:
-        return choices[0]
-    if not choices:
-        raise NotAnEffectError("the answer is of no document of this demand, unless the resolution says otherwise")
-    # A resolution keeps the order of the demand, each distinct document once.
-    rivals = [one.request_id for one in (resolution.documents if resolution else ()) if _place(one) == _place(document)]
-    if len(rivals) != len(choices) or document.request_id not in rivals:
-        raise NotAnEffectError("several documents of the demand are alike, and no resolution says which one this is")
-    return choices[rivals.index(document.request_id)]
-
-
-def _demanded_type(
-    document: ResolvedDocument, demanded: Mapping[str, object], resolution: DemandResolved | None
-) -> str:
-    """The type under which a document was demanded: its own, or that of the first in a row of replacements."""
-    origin = document
-    passed: set[str] = set()
-    while origin.replaces is not None and origin.document_type not in passed:
-        passed.add(origin.document_type)
-        if origin.replaces in demanded or resolution is None:
-            return origin.replaces
-        sought = (origin.replaces, document.about, document.parameter_names)
-        origin = next((one for one in resolution.documents if _place(one)[:3] == sought), origin)
-    return origin.document_type
-
-
-def _place(document: ResolvedDocument) -> tuple[str, str | None, tuple[str, ...], str | None]:
-    return document.document_type, document.about, document.parameter_names, document.replaces
 
 
 def _content(delivered: Delivered | Upheld) -> bytes:

@@ -47,6 +47,7 @@ class Requester(DemandSender):
         bus: where it asks.
         registry: where schema ids come from.
         monotonic: seconds that never step back; only measures how long an exchange takes.
+        ask_next: whether the next holder of a document is asked where one has no record (`chopar.alternatives`).
         more: `files`, `clock` and `random_bits`, as of `DemandSender`.
     """
 
@@ -57,9 +58,11 @@ class Requester(DemandSender):
         registry: SchemaRegistry,
         *,
         monotonic: Callable[[], float] = time.perf_counter,
+        ask_next: bool = True,
         **more: Any,
     ) -> None:
         super().__init__(agency, bus, registry, **more)
+        self._ask_next = ask_next
         self._monotonic = monotonic
         self._listener = _Listener(bus, self.agency, self._clock)
 
@@ -169,7 +172,8 @@ class Requester(DemandSender):
         return message.dispute_id
 
     def _exchange(self, demand: Demand, value: bytes, began: float) -> Exchange:
-        exchange = Exchange(demand, value, self._decoder, lambda: self._monotonic() - began, self._listener.leave)
+        ask = self.send if self._ask_next else None
+        exchange = Exchange(demand, value, self._decoder, lambda: self._monotonic() - began, self._listener.leave, ask)
         self._listener.follow(exchange)
         return exchange
 

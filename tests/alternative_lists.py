@@ -4,6 +4,7 @@ What communal organisations ask the tax committee is, in that order, also asked 
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from gateway.bundle import list_files
 from gateway.list_version import DIRECTORY, GROUNDS
@@ -12,8 +13,8 @@ from tests.standing import LISTS
 
 PAPER = "tax-debt-certificate"
 FIRST = ("tax-committee", "tax-debt")
-SECOND = ("social-protection-agency", "debt-statement")
-THIRD = ("justice-fhdyo", "debt-statement")
+SECOND = ("mia-migration", "debt-statement")
+THIRD = ("justice-notary", "debt-statement")
 ORDER = (FIRST, SECOND, THIRD)
 GROUND = "ground-tax-debt-certificate-communal"
 
@@ -56,3 +57,11 @@ def with_alternatives(
         return made
     table = {"document_type": PAPER, "in_order": in_order, "basis": "inferred", "note": "invented for tests"}
     return put(made, DIRECTORY, "alternatives", [table])
+
+
+def written_to(folder: Path, files: Files) -> Path:
+    """A folder that holds these lists."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
