@@ -6,17 +6,16 @@
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 import structlog
+from xdist.remote import Producer
 
 from chopar.bus.port import Bus
 from tests.browser import chromium
 from tests.kafka_fixture import Provider, broker_provider
 from tests.notes import NOTE
-
-STACK = Path(__file__).parent / "e2e"
+from tests.work_units import UnitScheduling, in_order
 
 _provider: list[Provider] = []
 _numbers = count(1)
@@ -37,10 +36,15 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name what has to be run by one process: a file; all that asks the running stack, which is started once."""
-    for item in items:
-        group = "stack" if item.path.is_relative_to(STACK) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with what takes longest, if several processes share the run."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> UnitScheduling | None:
+    """Keep together what one process has to run: a file; all that asks the running stack, which is started once."""
+    return UnitScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
