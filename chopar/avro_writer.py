@@ -9,7 +9,9 @@ is the same in many messages can be named when the encoder is made; it is then e
 import keyword
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import count
+from types import CodeType
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -125,9 +127,15 @@ def make_writer(
     source = [*maker.functions, f"def write(m): return {maker.joined(parts)}"]
     # Of the schema's own text only names of fields stand in the source, and each was checked to be an identifier.
     made: dict[str, Any] = {**_NAMES, **maker.objects}
-    exec(compile("\n".join(source), f"<encoder of {schema['name']}>", "exec"), made)  # noqa: S102
+    exec(_code("\n".join(source), f"<encoder of {schema['name']}>"), made)  # noqa: S102
     writer: Writer = made["write"]
     return writer
+
+
+@lru_cache(maxsize=256)
+def _code(source: str, name: str = "<constant>") -> CodeType:
+    """Compiled: by far the dearest step, and most constants, and what a process makes after each start, are alike."""
+    return compile(source, name, "exec")
 
 
 class _Constant(str):
@@ -243,7 +251,7 @@ class _Maker:
         maker._known = dict(self._known)
         parts = maker.value(schema, "m", "")
         made: dict[str, Any] = {**_NAMES, **maker.objects}
-        exec("\n".join([*maker.functions, f"def write(m): return {maker.joined(parts)}"]), made)  # noqa: S102
+        exec(_code("\n".join([*maker.functions, f"def write(m): return {maker.joined(parts)}"])), made)  # noqa: S102
         found: bytes = made["write"](value)
         return found
 

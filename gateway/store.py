@@ -98,7 +98,7 @@ class _Part:
 
     def _open(self) -> sqlite3.Connection:
         if self._path is None:
-            return self._prepared(sqlite3.connect(":memory:", isolation_level=None))
+            return self._prepared(sqlite3.connect(":memory:", isolation_level=None), on_disk=False)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
@@ -107,12 +107,13 @@ class _Part:
             return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
 
     @staticmethod
-    def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    def _prepared(database: sqlite3.Connection, on_disk: bool = True) -> sqlite3.Connection:
         try:
-            # Not durable by every commit, but never torn: what is lost is folded again.
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
-            database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            if on_disk:
+                # Not durable by every commit, but never torn: what is lost is folded again.
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA synchronous=NORMAL")
+                database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             database.executescript(_SCHEMA)
         except sqlite3.DatabaseError:
             database.close()

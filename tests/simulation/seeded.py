@@ -86,6 +86,12 @@ def registered() -> InMemorySchemaRegistry:
 
 
 @cache
+def codec() -> tuple[Encoder, Decoder]:
+    """What all providers of all seeds write and read with: all that these keep is of the one schema registry."""
+    return Encoder(FILES, registered()), Decoder(FILES, registered())
+
+
+@cache
 def demand_records() -> list[Outgoing]:
     """The demands from which seeds choose."""
     made: list[Outgoing] = []
@@ -109,7 +115,6 @@ class Simulation:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self.bus = MemoryBus(self._now_ms, send_timeout_seconds=2.0)
-        self._registry = registered()
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._acknowledged: set[bytes | None] = set()
 
@@ -254,13 +259,13 @@ class Simulation:
         async def run() -> None:
             store = DictTaxStore()
             await store.seed(TaxAccount(Taxpayer(who, date(2020, 1, 1)), tuple(owed)) for who, owed in DEBTS.items())
-            encoder = Encoder(FILES, self._registry)
+            encoder, decoder = codec()
             await encoder.prepare(ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, TaxDebt)
             handler = ProviderHandler(
                 tax_provider,
                 store,
                 encoder=encoder,
-                decoder=Decoder(FILES, self._registry),
+                decoder=decoder,
                 secret=SECRET,
                 clock=self._now,
                 metrics=CollectorRegistry(),

@@ -1,36 +1,104 @@
-"""An event loop whose clock jumps: when nobody has anything to do, it is at once the time for which somebody waits."""
+"""An event loop whose clock jumps: when nobody has anything to do, it is at once the time for which somebody waits.
+
+There is no outside, so it has no selector, no sockets and no threads: a turn of it costs less than half of what one of
+asyncio's own does, and simulations are mostly turns.
+"""
 
 import asyncio
-import selectors
-from collections.abc import Coroutine
+import contextvars
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from itertools import count
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
 
-class _Jumping(selectors.SelectSelector):
-    """Never waits and never finds anything: in a simulation there is no outside."""
+class _Call(asyncio.TimerHandle):
+    """What is to be called, at once or at a time."""
 
-    now = 0.0
+    __slots__ = ()
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Let the time pass."""
-        if timeout is None:
-            raise RuntimeError("everybody waits for somebody else")
-        self.now += max(0.0, timeout)
-        return []
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+        when: float,
+    ) -> None:
+        self._when = when
+        self._callback: Callable[..., object] | None = callback
+        self._args: tuple[Any, ...] | None = args
+        self._loop = loop
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Call it never."""
+        self._cancelled = True
+        self._callback = self._args = None
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that begins at 0 seconds."""
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop that begins at 0 seconds; calls of one time are made in the order in which they were asked for."""
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        super().__init__()
+        self._now = 0.0
+        self._soon: deque[_Call] = deque()
+        self._later: list[tuple[float, int, _Call]] = []
+        self._numbers = count()
+        self._ended = False
 
     def time(self) -> float:
         """Virtual seconds."""
-        return self._jumping.now
+        return self._now
+
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+        """See `asyncio`."""
+        call = _Call(callback, args, self, context, self._now)
+        self._soon.append(call)
+        return call
+
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See `asyncio`."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See `asyncio`."""
+        call = _Call(callback, args, self, context, when)
+        heapq.heappush(self._later, (when, next(self._numbers), call))
+        return call
+
+    def stop(self) -> None:
+        """See `asyncio`."""
+        self._ended = True
+        super().stop()
+
+    def _run_once(self) -> None:
+        """What `run_forever` calls until somebody stops it; all turns up to then are made in one."""
+        soon, later = self._soon, self._later
+        self._ended = False
+        while not self._ended:
+            while later and later[0][2]._cancelled:
+                heapq.heappop(later)
+            if not soon:
+                if not later:
+                    raise RuntimeError("everybody waits for somebody else")
+                self._now = max(self._now, later[0][0])
+            while later and later[0][0] <= self._now:
+                soon.append(heapq.heappop(later)[2])
+            for _ in range(len(soon)):  # what these ask for is the next turn's
+                call = soon.popleft()
+                if not call._cancelled:
+                    call._run()
 
 
 def run_virtually(main: Coroutine[Any, Any, _T]) -> _T:

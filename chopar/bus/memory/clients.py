@@ -93,7 +93,7 @@ class MemoryProducer:
             left = deadline - asyncio.get_running_loop().time()
             if left <= _NO_TIME:
                 return DeliveryError("not acknowledged in time")
-            await self._state.changed.wait(left)
+            await self._state.changed.wait(left, (partition.place,))
         return sent
 
 
@@ -134,7 +134,7 @@ class MemoryFetcher:
             left = deadline - loop.time()
             if batch or left <= _NO_TIME:
                 return batch
-            await self._state.changed.wait(left)
+            await self._state.changed.wait(left, self._positions)
         return {}
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -151,9 +151,10 @@ class MemoryFetcher:
 
     def _take(self, max_records: int) -> dict[TopicPartition, list[Record]]:
         batch: dict[TopicPartition, list[Record]] = {}
-        places = sorted(place for place in self._positions if place not in self._paused)
+        places = [place for place, at in self._positions.items() if place not in self._paused and self._has(place, at)]
         if not places:
             return batch
+        places.sort()
         turn = sum(place <= self._cut for place in places) if self._cut is not None else 0
         for place in places[turn:] + places[:turn]:
             if max_records <= 0:
@@ -173,6 +174,11 @@ class MemoryFetcher:
                 max_records -= len(records)
                 self._cut = place
         return batch
+
+    def _has(self, place: TopicPartition, position: int) -> bool:
+        """Whether there is something to read there, or to complain of."""
+        partition = self._state.log.partition(place)
+        return position < partition.shown or not partition.start <= position <= partition.stamped
 
     def _require_held(self, partition: TopicPartition) -> None:
         if partition not in self._positions:

@@ -5,7 +5,7 @@ is not acknowledged. A test can hold back the second step, as a slow replica wou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from chopar.bus.port import Outgoing, Record, Sent, TopicPartition, size_bytes
 from chopar.errors import NotFoundError, TooLargeError
@@ -19,18 +19,19 @@ class Signal:
 
     def __init__(self) -> None:
         # In the order in which they came, as an address in memory would else decide who goes first.
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._waiting: dict[asyncio.Future[None], Container[TopicPartition] | None] = {}
 
-    def notify(self) -> None:
-        """Wake them."""
-        for future in self._waiting:
-            _wake(future)
+    def notify(self, place: TopicPartition | None = None) -> None:
+        """Wake them; if only one partition has changed, those who wait for something of it or for anything."""
+        for future, places in self._waiting.items():
+            if place is None or places is None or place in places:
+                _wake(future)
 
-    async def wait(self, timeout_seconds: float | None) -> None:
-        """Wait for the next change, or until the time is up."""
+    async def wait(self, timeout_seconds: float | None, places: Container[TopicPartition] | None = None) -> None:
+        """Wait for the next change (of these partitions, if any are named), or until the time is up."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting[future] = None
+        self._waiting[future] = places
         # Not `asyncio.wait`: every fetch of every client waits here, and this costs half as much.
         timer = None if timeout_seconds is None else loop.call_later(timeout_seconds, _wake, future)
         try:
@@ -145,5 +146,5 @@ class Log:
         sent = partition.stamp(record, self._clock())
         if not partition.held:
             partition.show()
-            self._changed.notify()
+            self._changed.notify(partition.place)
         return sent
