@@ -107,9 +107,8 @@ def run_virtually(main: Coroutine[Any, Any, _T]) -> _T:
     try:
         return loop.run_until_complete(main)
     finally:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
+        while left := asyncio.all_tasks(loop):  # who is cancelled may start others
+            for task in left:
+                task.cancel()
             loop.run_until_complete(asyncio.wait(left))
         loop.close()
