@@ -26,6 +26,7 @@ from chopar.database import write_ahead
 from chopar.errors import ConfigurationError, RegisterRevisionError, RegisterUnavailableError
 
 VERSION_TABLE = "alembic_version"
+_IN_EVERY_REGISTER = frozenset({"seeding"})
 
 _SCRIPT = re.compile(r"r(\d{4})_\w+\.py")
 # Whoever waits for the lock waits for another process's migration: longer than a statement, shorter than an operator.
@@ -132,6 +133,7 @@ def _standing(connection: Connection, migrations: Migrations) -> str | None:
     found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalars().all()  # noqa: S608  a constant
     if not found:
         return None
+    _require_own(connection, migrations, str(found[0]))
     known = migrations.revisions
     unknown = [revision for revision in found if revision not in known]
     if unknown or len(found) > 1:
@@ -140,6 +142,24 @@ def _standing(connection: Connection, migrations: Migrations) -> str | None:
             f"{known[-1]}: run the newer version again, or restore the backup that was made before it"
         )
     return str(found[0])
+
+
+def _require_own(connection: Connection, migrations: Migrations, revision: str) -> None:
+    """Refuse a database whose revision is counted, but not of these tables: every service numbers its own from 0001.
+
+    Raises:
+        RegisterRevisionError: says which tables are missing, and what to do.
+    """
+    expected = set(migrations.metadata.tables)
+    present = set(inspect(connection).get_table_names())
+    missing = sorted(expected - present)
+    has_none = not (expected & present) - _IN_EVERY_REGISTER
+    if missing and (has_none or revision == migrations.revisions[-1]):
+        raise RegisterRevisionError(
+            f"the database of {migrations.what} says that it is of revision {revision}, but has no table "
+            f"{', '.join(missing)}: is it another service's? Each needs a database, or a PostgreSQL schema, of its own "
+            f"(?options=-csearch_path=NAME in its address); a register that lost tables is restored from its backup"
+        )
 
 
 def _adoptable(connection: Connection, migrations: Migrations) -> bool:

@@ -111,6 +111,22 @@ class RegisterDatabase:
         """Note, in the transaction that added them, that the register was filled by this recipe."""
         await connection.execute(self.adding_new(_SEEDING), {"recipe": recipe, "added": added})
 
+    async def warn_if_empty(self, without: frozenset[str]) -> None:
+        """Say in the log that the register holds nobody: each answer will be `no_record`, as if it had been looked for.
+
+        Args:
+            without: tables that say nothing of anybody.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time.
+        """
+        async with self.reading() as connection:
+            for name, table in self._migrations.metadata.tables.items():
+                if name not in without and (await connection.execute(select(table).limit(1))).first() is not None:
+                    return
+        reason = f"{self._migrations.what} holds no entry, so everybody is answered no_record: is its address right?"
+        _log.warning("register.empty", reason=f"{reason} --seed fills it with synthetic entries")
+
     async def backup(self, file: Path) -> None:
         """Copy a SQLite register, as it is at one moment, while others read and write it.
 
@@ -162,6 +178,9 @@ class RegisterStore:
 
     MIGRATIONS: ClassVar[Migrations]
 
+    WITHOUT_ENTRIES: ClassVar[frozenset[str]] = frozenset({_SEEDING.name})
+    """Tables that have rows although the register holds nobody."""
+
     def __init__(self, url: str, *, timeout_seconds: float = 10.0) -> None:
         self._database = RegisterDatabase(url, self.MIGRATIONS, timeout_seconds=timeout_seconds)
 
@@ -172,6 +191,10 @@ class RegisterStore:
     async def seeded(self, recipe: str) -> bool:
         """As `RegisterDatabase.seeded` says."""
         return await self._database.seeded(recipe)
+
+    async def warn_if_empty(self) -> None:
+        """As `RegisterDatabase.warn_if_empty` says."""
+        await self._database.warn_if_empty(self.WITHOUT_ENTRIES)
 
     async def backup(self, file: Path) -> None:
         """As `RegisterDatabase.backup` says."""
@@ -205,7 +228,10 @@ async def tend(
     await store.create_schema(migrate=migrate or arguments.migrate)
     if arguments.seed:
         _log.info("register.seeded", added=await fill())
-    return not (arguments.seed or arguments.migrate)
+    if arguments.seed or arguments.migrate:
+        return False
+    await store.warn_if_empty()
+    return True
 
 
 def _is_there(address: URL) -> bool:

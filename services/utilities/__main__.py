@@ -39,6 +39,8 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
             structlog.get_logger().info("register.seeded", added=added)
         if arguments.seed or arguments.migrate:
             return
+        for store in stores.values():
+            await store.warn_if_empty()
         from chopar.provider_process import Served, serve_all  # not for a seeding, which needs no broker
 
         served = [Served(provider_of(company), register, [UtilityDebt]) for company, register in registers.items()]

@@ -104,6 +104,46 @@ async def test_migrated_tables_are_those_that_the_code_says(service: str, addres
     assert await bring_up_to_date(address, migrations) == migrations.revisions[-1]
 
 
+@pytest.mark.parametrize(("first", "second"), [("tax", "benefits"), ("registry_office", "tax"), ("utilities", "tax")])
+async def test_two_services_share_no_version_table(address: URL, engine: Engine, first: str, second: str) -> None:
+    """All number from 0001: the second would take the first's revision for its own, and find no table later."""
+    await bring_up_to_date(address, migrations_of(first))
+    before = tables(engine)
+    with pytest.raises(RegisterRevisionError, match="is it another service's"):
+        await bring_up_to_date(address, migrations_of(second))
+    assert tables(engine) == before
+    assert await differences(address, migrations_of(first)) == []
+
+
+async def test_two_services_live_in_one_postgresql_database_in_schemas_of_their_own(postgres_url: str) -> None:
+    at = database_address(postgres_url, "the database")
+    engine = create_engine(at.set(drivername="postgresql+psycopg"))
+    for service in ("tax", "benefits"):
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {service}"))
+        own = at.update_query_dict({"options": f"-csearch_path={service}"})
+        migrations = migrations_of(service)
+        for _ in range(2):
+            assert await bring_up_to_date(own, migrations) == migrations.revisions[-1]
+        assert await differences(own, migrations) == []
+    with engine.connect() as connection:
+        found = inspect(connection)
+        assert {"alembic_version", "seeding"} <= set(found.get_table_names("tax")) & set(
+            found.get_table_names("benefits")
+        )
+        assert found.get_table_names("public") == []
+    engine.dispose()
+
+
+async def test_a_register_that_lost_a_table_is_not_taken_for_whole(address: URL, engine: Engine) -> None:
+    await bring_up_to_date(address, TAX)
+    lost = "seeding"
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {lost}"))
+    with pytest.raises(RegisterRevisionError, match=f"has no table {lost}"):
+        await bring_up_to_date(address, TAX)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_scripts_are_one_line_and_numbered_as_their_files(service: str) -> None:
     migrations = migrations_of(service)

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from structlog.testing import capture_logs
 
 from chopar.errors import ConfigurationError, RegisterRevisionError, RegisterUnavailableError
 from chopar.population import Population, Recipe
@@ -106,7 +107,13 @@ async def test_an_empty_register_knows_nobody_and_is_filled_once(service: Servic
     await store.create_schema()
     assert await service.held(store) == {}
     assert not await store.seeded(RECIPE.text)
+    with capture_logs() as logs:
+        await store.warn_if_empty()
+    assert [log["event"] for log in logs] == ["register.empty"]
     added = await store.seed(service.entries(), RECIPE.text)
+    with capture_logs() as logs:
+        await store.warn_if_empty()
+    assert logs == []
     assert added >= len(await service.held(store)) > 50
     assert await store.seeded(RECIPE.text)
     await store.close()

@@ -133,6 +133,7 @@ class SqlCivilStore(RegisterStore):
     """The register in a database."""
 
     MIGRATIONS = MIGRATIONS
+    WITHOUT_ENTRIES = RegisterStore.WITHOUT_ENTRIES | {LEDGER.name}
 
     async def files_of(self, persons: Collection[PersonId]) -> Mapping[PersonId, PersonFile]:
         """As `CivilStore` says."""
