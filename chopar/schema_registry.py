@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import httpx2
 import structlog
 
 from chopar.avro import (
@@ -38,6 +37,9 @@ from chopar.errors import (
     UnknownSchemaError,
 )
 from chopar.messages.record import Message
+
+if TYPE_CHECKING:
+    import httpx2
 
 _M = TypeVar("_M", bound=Message)
 _log = structlog.get_logger()
@@ -150,7 +152,7 @@ class InMemorySchemaRegistry:
 
 
 class HttpSchemaRegistry:
-    """The client. One connection pool; close it with `aclose`.
+    """The client. One connection pool, opened when something is asked that is not known; close it with `aclose`.
 
     Args:
         url: base address of the registry.
@@ -167,7 +169,8 @@ class HttpSchemaRegistry:
         clock: Callable[[], float] = time.monotonic,
         timeout_seconds: float = 5.0,
     ) -> None:
-        self._client = httpx2.AsyncClient(base_url=url, timeout=timeout_seconds)
+        self._client: httpx2.AsyncClient | None = None
+        self._timeout_seconds = timeout_seconds
         self._url = url
         self._cache = cache
         self._asked = _Asked(clock)
@@ -213,10 +216,15 @@ class HttpSchemaRegistry:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        import httpx2  # only here: what is in the cache needs neither the connection nor the three megabytes
+
         try:
+            if self._client is None:
+                self._client = httpx2.AsyncClient(base_url=self._url, timeout=self._timeout_seconds)
             answer = await self._client.request(method, path, json=body)
             content = answer.json()
         except (httpx2.HTTPError, ValueError) as error:
