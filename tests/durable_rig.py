@@ -72,7 +72,7 @@ class DurableRig:
         async with self.engine.begin() as connection:
             await connection.run_sync(METADATA.create_all)
 
-    def made(self, **more: Any) -> DurableRequester:
+    def made(self, settings: ConsumeSettings = FAST, **more: Any) -> DurableRequester:
         """A process of the agency: it writes down what it is told."""
         self.metrics = CollectorRegistry()
         requester = DurableRequester(
@@ -82,7 +82,7 @@ class DurableRig:
             Inbox(self.url),
             files=FILES,
             clock=lambda: self.now,
-            settings=FAST,
+            settings=settings,
             metrics=self.metrics,
             look_seconds=0.02,
             **more,
@@ -114,9 +114,9 @@ class DurableRig:
         return requester
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[DurableRequester]:
+    async def running(self, settings: ConsumeSettings = FAST) -> AsyncIterator[DurableRequester]:
         """A process that ends well."""
-        async with self.made() as requester:
+        async with self.made(settings) as requester:
             task = asyncio.create_task(requester.run())
             try:
                 yield requester
