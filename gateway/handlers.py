@@ -19,7 +19,7 @@ from chopar.identifiers import AgencyId
 from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
 from gateway.disputes import passed_on
-from gateway.law_reader import LawReader
+from gateway.law_reader import MOST_STANDINGS, LawReader
 from gateway.rebuild import rebuild
 from gateway.rendering import Renderings
 from gateway.standing import Standing
@@ -157,6 +157,8 @@ class GatewayHandler:
     def _renderings_by(self, standing: Standing) -> Renderings:
         known = self._renderings.get(standing)
         if known is None:
+            if len(self._renderings) >= MOST_STANDINGS:
+                del self._renderings[next(iter(self._renderings))]
             known = self._renderings[standing] = Renderings(standing)
         return known
 

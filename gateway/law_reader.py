@@ -25,6 +25,9 @@ _LISTEN_SECONDS = 0.5
 _WAIT_SECONDS = 20.0
 """How long a batch waits for the law to be read far enough before it is given back to be read again."""
 
+MOST_STANDINGS = 4
+"""Kept ready: what holds, what comes, what held when waiting demands were taken. Others are read again."""
+
 _log = structlog.get_logger()
 
 
@@ -171,6 +174,8 @@ class LawReader:
             self.alarm = str(error)
             _log.error("law.incomplete", code=error.code, reason=str(error))
             raise
+        if len(self._standings) >= MOST_STANDINGS:
+            del self._standings[next(iter(self._standings))]
         self._standings[held.offset] = standing
         _log.info("law.held", list_digest=held.message.list_digest, fetch_mode=str(held.message.fetch_mode))
         return standing
