@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from pydantic_settings import SettingsConfigDict
 
 from chopar.avro import SchemaFiles
@@ -29,7 +29,7 @@ from chopar.process import parser, run
 from chopar.provider import RECORDS, Provider, ProviderHandler
 from chopar.record_fields import require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
-from chopar.secret_files import ensure_secret
+from chopar.secret_files import check_value, ensure_secret
 from chopar.settings import AnsweringSettings
 
 _ASK_AGAIN_SECONDS = 1.0
@@ -136,12 +136,15 @@ async def serve_all(
     consumed = ConsumeMetrics(metrics)
 
     def loop_of(one: Served) -> ConsumeLoop:
+        secret = ensure_secret(settings.home, one.provider.agency)
+        # Instances with different secrets give different answers to one request: an alert compares what they show here.
+        secrets.labels(one.provider.agency, check_value(secret)).set(1)
         handler = ProviderHandler(
             one.provider,
             one.register,
             encoder=encoder,
             decoder=decoder,
-            secret=ensure_secret(settings.home, one.provider.agency),
+            secret=secret,
             clock=lambda: datetime.now(UTC),
             metrics=metrics,
         )
@@ -157,6 +160,7 @@ async def serve_all(
             notes=settings.home / "tried",
         )
 
+    secrets = Gauge("chopar_secret", "1 for the check value of a secret", ["agency", "check"], registry=metrics)
     loops = {one.provider.agency: loop_of(one) for one in served}
 
     def ready() -> dict[str, str]:

@@ -1,12 +1,17 @@
 """Secrets of a process: one file each, mode 0600, under the home folder; never in the environment or a log."""
 
+import hmac
 import os
 import tempfile
 from pathlib import Path
 
+import structlog
+
 from chopar.errors import ConfigurationError
 
 SECRET_BYTES = 32
+
+_log = structlog.get_logger()
 
 
 def secret_path(home: Path, name: str) -> Path:
@@ -30,6 +35,11 @@ def read_secret(home: Path, name: str) -> bytes:
     if len(secret) < SECRET_BYTES:
         raise ConfigurationError(f"the secret {path} is shorter than {SECRET_BYTES} bytes")
     return secret
+
+
+def check_value(secret: bytes) -> str:
+    """Tells whether two processes hold the same secret, and nothing else of it."""
+    return hmac.digest(secret, b"chopar secret check", "sha256")[:4].hex()
 
 
 def ensure_secret(home: Path, name: str) -> bytes:
@@ -59,6 +69,7 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         try:
             os.link(temporary, path)  # fails if somebody was faster: theirs counts
+            _log.info("secret.made", file=str(path), reason="every instance has to be given this one; keep it")
         except FileExistsError:
             pass
         finally:

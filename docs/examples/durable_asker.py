@@ -1,13 +1,23 @@
-"""A requester that acts on answers, once, in its own database, whoever dies."""
+"""A requester that acts on answers, once, in its own database, whoever dies: `python durable_asker.py PINFL CASE`."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from chopar import Delivered, Demand, DurableRequester, Inbox
+from chopar import Completed, Delivered, Demand, DurableRequester, HttpSchemaRegistry, Inbox, KafkaBus, PersonId
 from chopar.bus.port import Bus
 from chopar.schema_registry import SchemaRegistry
+
+
+async def prepare(database: Path) -> None:
+    """The application's own table; the tables of the inbox are made by themselves."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{database}")
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE IF NOT EXISTS application (case_id TEXT, owes_taxes BOOLEAN)"))
+    await engine.dispose()
 
 
 def contract_office(bus: Bus, registry: SchemaRegistry, database: Path) -> DurableRequester:
@@ -26,7 +36,32 @@ def contract_office(bus: Bus, registry: SchemaRegistry, database: Path) -> Durab
     return requester
 
 
-#   async with contract_office(bus, registry, Path("office.db")) as requester:
-#       await requester.submit(procedure="electricity-supply-contract", subject=PersonId(pinfl),
-#                              documents=["tax-debt-certificate"], case_id="case-1", official="clerk-17")
-#       await requester.run()  # until requester.stop()
+async def ask(bus: Bus, registry: SchemaRegistry, database: Path, pinfl: str, case_id: str) -> None:
+    await prepare(database)
+    requester = contract_office(bus, registry, database)
+
+    @requester.completed
+    async def complete(transaction: AsyncConnection, demand: Demand, ended: Completed) -> None:
+        if demand.case_id == case_id:  # an office does not stop here: its process runs on
+            requester.stop()
+
+    async with requester:
+        await requester.submit(
+            procedure="electricity-supply-contract",
+            subject=PersonId(pinfl),
+            documents=["tax-debt-certificate"],
+            case_id=case_id,
+            official="clerk-17",
+        )
+        await requester.run()  # until requester.stop(); what is under way is gone on with at the next start
+
+
+async def main(pinfl: str, case_id: str) -> None:
+    registry = HttpSchemaRegistry("http://127.0.0.1:18081")
+    await ask(KafkaBus("127.0.0.1:19092"), registry, Path("office.db"), pinfl, case_id)
+    await registry.aclose()
+    print(f"{case_id}: see the table application in office.db")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:3]))

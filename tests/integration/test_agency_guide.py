@@ -209,10 +209,7 @@ async def test_a_provider_from_a_database_conforms(tmp_path: Path) -> None:
 async def test_the_durable_asker_of_the_guide_enters_each_answer_once(tmp_path: Path) -> None:
     example = import_module("durable_asker")
     path = tmp_path / "office.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE application (case_id TEXT, owes_taxes BOOLEAN)")
-        connection.commit()
-
+    await example.prepare(path)
     async with exchange(tmp_path) as made:
         requester = example.contract_office(made.bus, made.registry, path)
         async with requester:
@@ -232,6 +229,17 @@ async def test_the_durable_asker_of_the_guide_enters_each_answer_once(tmp_path: 
             await made.eventually(both)
             requester.stop()
             await running
+    assert entered(path) == [("case-1", 1), ("case-2", 0)]
+
+
+async def test_the_durable_asker_of_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
+    """From no database at all to the row, twice over: a second start finds what the first one made."""
+    example = import_module("durable_asker")
+    path = tmp_path / "office.db"
+    async with exchange(tmp_path) as made:
+        for case, pinfl in (("case-1", PERSON), ("case-2", SECOND_PERSON)):
+            async with asyncio.timeout(60):
+                await example.ask(made.bus, made.registry, path, pinfl, case)
     assert entered(path) == [("case-1", 1), ("case-2", 0)]
 
 

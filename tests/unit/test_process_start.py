@@ -21,6 +21,7 @@ from chopar.messages.exchange import ExchangeRecorded
 from chopar.observe import serve
 from chopar.provider_process import Served, _say_when_ready
 from chopar.schema_registry import Encoder, HttpSchemaRegistry, InMemorySchemaRegistry
+from chopar.secret_files import check_value, ensure_secret, secret_path
 from chopar.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from services.tax.settings import TaxSettings
@@ -130,6 +131,18 @@ def test_a_secret_that_cannot_be_made_is_one_line(
     (tmp_path / "home" / "secrets").write_text("")  # where a folder is due
     assert started() == 2
     assert f"the secret {tmp_path / 'home' / 'secrets' / 'some-agency'} cannot be made" in reason(capsys)
+
+
+def test_a_secret_that_is_made_is_said_and_another_one_is_told_by_its_check_value(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        one, again = (ensure_secret(tmp_path / "one", "some-agency") for _ in range(2))
+        other = ensure_secret(tmp_path / "other", "some-agency")
+    assert [log["file"] for log in logs] == [
+        str(secret_path(tmp_path / home, "some-agency")) for home in ("one", "other")
+    ]
+    assert check_value(one) == check_value(again) != check_value(other)
+    assert check_value(one).encode() not in one
+    assert one.hex() not in str(logs)
 
 
 async def test_schemas_are_read_although_none_can_be_kept(tmp_path: Path) -> None:
