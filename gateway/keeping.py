@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import tomli
-
 from chopar.errors import ConfigurationError, NotFoundError
 from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
-from gateway.lists.reading import given_tables
+from gateway.lists.reading import given_tables, loads
 from gateway.lists.toml_text import document
 from gateway.lists.vocabulary import TextRead
 
@@ -37,7 +35,7 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
     for array, name in _PLACES.items():
         if array not in given:
             continue
-        whole, key = tomli.loads(files[name].decode()), _KEYS.get(array, "id")
+        whole, key = loads(files[name].decode()), _KEYS.get(array, "id")
         tables = whole.setdefault(array, [])
         taken = {table.get(key) for table in tables}
         for table in given[array]:
@@ -74,7 +72,7 @@ def verify(files: Mapping[str, bytes], name: str, *, by: str, text_ref: str, on:
         raise ConfigurationError("who read it, and the published text that was read, are due")
     for array in ("ground", "entry"):
         file = _PLACES[array]
-        whole = tomli.loads(files[file].decode())
+        whole = loads(files[file].decode())
         for table in whole.get(array, []):
             if table.get("id") == name:
                 if not table.get("act"):

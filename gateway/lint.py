@@ -7,14 +7,13 @@ are warnings: for whoever keeps the lists to look at. Pure; the day is an argume
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
-from itertools import combinations
 
 from chopar.errors import ConfigurationError
-from chopar.identifiers import AgencyId, DocumentType
+from chopar.identifiers import AgencyId, DocumentType, SubjectKind
 from gateway.access_ground import AccessGround
+from gateway.flaw import Flaw, Level
+from gateway.lint_texts import texts
 from gateway.list_version import ListVersion
 from gateway.lists.vocabulary import Basis, DataClass, Disposition, TextRead
 from gateway.prohibited_list import ProhibitedEntry
@@ -26,35 +25,8 @@ YEARS_AHEAD = 10
 GROUND_NOT_READ = "ground_not_read"
 """The reason code of an entry that fetches special or secret data although no ground was read."""
 
-_MOST_PAIRS = 2_000
-"""Of one document and scope that are compared; where more could be, the flaw is that there are so many."""
-
-
-class Level(StrEnum):
-    """Whether lists with this flaw may come into force."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
 _MOST_TOLD = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """One thing that is wrong.
-
-    Attributes:
-        level: whether it keeps the lists out of force.
-        code: stable text.
-        entry: what it is about: an entry, ground, group, document type or agency.
-        said: for people.
-    """
-
-    level: Level
-    code: str
-    entry: str
-    said: str
+_MORE = 2  # agencies that are named after the first
 
 
 def lint(lists: ListVersion, on: date) -> list[Flaw]:
@@ -145,57 +117,93 @@ def _bound(lists: ListVersion) -> Callable[[ProhibitedEntry], frozenset[AgencyId
 def _pairs(lists: ListVersion, on: date) -> Iterator[Flaw]:
     """Two entries on one document that bind the same requester in the same scope."""
     bound = _bound(lists)
-    together: dict[tuple[DocumentType, str], list[ProhibitedEntry]] = {}
+    together: dict[tuple[object, ...], list[ProhibitedEntry]] = {}
     for entry in lists.prohibited.values():
-        together.setdefault((entry.document_type, entry.scope), []).append(entry)
-    for (document_type, scope), entries in together.items():
-        if len(entries) * (len(entries) - 1) // 2 > _MOST_PAIRS:
-            where = scope or "any public service"
-            said = f"{len(entries)} entries stand on it in one scope ({where}); they are not compared with each other"
-            yield Flaw(Level.WARNING, "too_many_entries", document_type, said)
-            continue
-        for one, other in combinations(sorted(entries, key=lambda entry: entry.id), 2):
-            both = bound(one) & bound(other)
-            if not both or not set(one.from_whom) & set(other.from_whom):
-                continue
-            if one.condition != other.condition or one.parameters != other.parameters:
-                continue  # each holds where the other need not
-            who = ", ".join(sorted(both)[:3]) + (" and others" if len(both) > 3 else "")
-            if one.disposition is not other.disposition and one.in_force_from == other.in_force_from:
-                said = f"{one.disposition} here and {other.disposition} in {other.id}, from the same day, for {who}"
-                stated = one.disposition_basis is Basis.STATED and other.disposition_basis is Basis.STATED
-                yield Flaw(Level.ERROR if stated else Level.WARNING, "contradicting", one.id, said)
-            elif one.name_en.casefold() == other.name_en.casefold():
-                yield Flaw(Level.WARNING, "overlapping", one.id, f"{other.id} says the same of {who}")
+        # Where condition or parameters differ, each holds where the other need not.
+        alike = (entry.document_type, entry.scope, entry.condition, entry.parameters)
+        together.setdefault(alike, []).append(entry)
+    for entries in together.values():
+        if len(entries) > 1:
+            yield from _clashes(sorted(entries, key=lambda entry: entry.id), bound)
 
 
-def _replacements(lists: ListVersion, on: date) -> Iterator[Flaw]:
+def _clashes(
+    entries: Iterable[ProhibitedEntry], bound: Callable[[ProhibitedEntry], frozenset[AgencyId]]
+) -> Iterator[Flaw]:
+    """Each entry against the first ones that speak to the same requester of the same kind; not pair by pair."""
+    decided: dict[tuple[AgencyId, SubjectKind, date | None], dict[Disposition, ProhibitedEntry]] = {}
+    named: dict[tuple[AgencyId, SubjectKind, str], ProhibitedEntry] = {}
+    against: dict[tuple[str, str], tuple[ProhibitedEntry, ProhibitedEntry, set[AgencyId]]] = {}
+    alike: dict[tuple[str, str], tuple[ProhibitedEntry, ProhibitedEntry, set[AgencyId]]] = {}
+    for entry in entries:
+        name = entry.name_en.casefold()
+        for agency in bound(entry):
+            for kind in entry.from_whom:
+                before = decided.setdefault((agency, kind, entry.in_force_from), {})
+                for disposition, other in before.items():
+                    if disposition is not entry.disposition:
+                        against.setdefault((other.id, entry.id), (other, entry, set()))[2].add(agency)
+                before.setdefault(entry.disposition, entry)
+                same = named.setdefault((agency, kind, name), entry)
+                if same is not entry:
+                    alike.setdefault((same.id, entry.id), (same, entry, set()))[2].add(agency)
+    for one, other, both in against.values():
+        said = f"{one.disposition} here and {other.disposition} in {other.id}, from the same day, for {_some(both)}"
+        stated = one.disposition_basis is Basis.STATED and other.disposition_basis is Basis.STATED
+        yield Flaw(Level.ERROR if stated else Level.WARNING, "contradicting", one.id, said)
+    for pair, (one, other, both) in alike.items():
+        if pair not in against:
+            yield Flaw(Level.WARNING, "overlapping", one.id, f"{other.id} says the same of {_some(both)}")
+
+
+def _some(agencies: Iterable[AgencyId]) -> str:
+    first, *rest = sorted(agencies)
+    return ", ".join([first, *rest[:_MORE]]) + (" and others" if len(rest) > _MORE else "")
+
+
+def _circles(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    """Documents whose replacement leads back to it, or to another that does."""
     to: dict[DocumentType, set[DocumentType]] = {}
+    of: dict[DocumentType, set[DocumentType]] = {}
     for entry in lists.prohibited.values():
         if entry.replaced_by:
             to.setdefault(entry.document_type, set()).add(entry.replaced_by)
-    for start in sorted(to):
-        seen, reached = {start}, sorted(to[start])
-        while reached:
-            document_type = reached.pop()
-            if document_type == start:
-                said = "what replaces it leads back to it"
-                yield Flaw(Level.ERROR, "circular_replacement", start, said)
-                break
-            if document_type not in seen:
-                seen.add(document_type)
-                reached += sorted(to.get(document_type, ()))
+            of.setdefault(entry.replaced_by, set()).add(entry.document_type)
+    ended = [document_type for document_type in of if document_type not in to]
+    while ended:  # what is replaced by nothing that goes on is taken off; what stays goes on for ever
+        done = ended.pop()
+        for document_type in of.get(done, ()):
+            to[document_type].discard(done)
+            if not to[document_type]:
+                del to[document_type]
+                ended.append(document_type)
+    for document_type in to:
+        yield Flaw(Level.ERROR, "circular_replacement", document_type, "what replaces it leads into a circle")
+
+
+def _replacements(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    """Entries whose replacement may itself not be asked for."""
     bound = _bound(lists)
-    nowhere = (Disposition.ABOLISHED, Disposition.NOT_NEEDED)
+    known: dict[tuple[object, ...], tuple[ProhibitedEntry, ...]] = {}
     for entry in lists.prohibited.values():
         if entry.replaced_by is None:
             continue
-        for other in lists.entries_of.get(entry.replaced_by, ()):
-            same_scope = other.every_public_service or other.scope == entry.scope
-            if same_scope and bound(entry) & bound(other) and set(entry.from_whom) & set(other.from_whom):
-                dead_end = other.disposition in nowhere
-                said = f"{entry.replaced_by} replaces it and is itself barred by {other.id} ({other.disposition})"
-                yield Flaw(Level.ERROR if dead_end else Level.WARNING, "barred_replacement", entry.id, said)
+        who, whom = bound(entry), frozenset(entry.from_whom)
+        key = (entry.replaced_by, entry.scope, who, whom)
+        if key not in known:
+            known[key] = tuple(
+                other
+                for other in lists.entries_of.get(entry.replaced_by, ())
+                if (other.every_public_service or other.scope == entry.scope)
+                and not who.isdisjoint(bound(other))
+                and not whom.isdisjoint(other.from_whom)
+            )
+        if known[key]:
+            other = known[key][0]  # they stand in the order of what opens least
+            dead_end = other.disposition in (Disposition.ABOLISHED, Disposition.NOT_NEEDED)
+            more = f" and {len(known[key]) - 1} more" if len(known[key]) > 1 else ""
+            said = f"{entry.replaced_by} replaces it and is itself barred by {other.id} ({other.disposition}){more}"
+            yield Flaw(Level.ERROR if dead_end else Level.WARNING, "barred_replacement", entry.id, said)
 
 
 def _alternatives(lists: ListVersion, on: date) -> Iterator[Flaw]:
@@ -232,6 +240,24 @@ def _fetched(lists: ListVersion, on: date) -> Iterator[Flaw]:
                 yield Flaw(Level.ERROR, "ground_not_read", entry.id, said)
         elif not grounds:
             yield Flaw(Level.WARNING, "no_ground", entry.id, "it fetches, and nobody has a ground to know")
+
+
+def _opened(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    """Grounds that open special or secret data, one by one: another that was read does not make up for it."""
+    order = tuple(DataClass)
+    for ground in lists.grounds.values():
+        if ground.data_class is not DataClass.ORDINARY and not _read(ground):
+            said = f"it opens {ground.data_class} data, and its act was not read at all"
+            yield Flaw(Level.ERROR, "ground_not_read", ground.id, said)
+        made_from = lists.prohibited.get(ground.made_from)
+        about = [made_from] if made_from is not None else lists.entries_of.get(ground.document_type, ())
+        least = min(about, key=lambda entry: order.index(entry.data_class), default=None)
+        if least is not None and order.index(ground.data_class) < order.index(least.data_class):
+            said = f"it calls data {ground.data_class} that {least.id} calls {least.data_class}"
+            yield Flaw(Level.ERROR, "class_lowered", ground.id, said)
+        if made_from is not None and made_from.disposition is not Disposition.FETCH:
+            said = f"it was made from {made_from.id}, which fetches nothing ({made_from.disposition})"
+            yield Flaw(Level.WARNING, "ground_of_no_use", ground.id, said)
 
 
 def _read(ground: AccessGround) -> bool:
@@ -286,10 +312,13 @@ _CHECKS: tuple[Callable[[ListVersion, date], Iterator[Flaw]], ...] = (
     _sources,
     _days,
     _pairs,
+    _circles,
     _replacements,
     _alternatives,
     _fetched,
+    _opened,
     _verified,
     _groups,
     _unused,
+    texts,
 )

@@ -18,7 +18,7 @@ from gateway.access_ground import AccessGround
 from gateway.agencies import Agency, Membership, Procedure
 from gateway.evidence_directory import Alternatives, DirectoryEntry
 from gateway.legal_basis import LegalBasis
-from gateway.lists.reading import ListFile, Table
+from gateway.lists.reading import ListFile, Table, called
 from gateway.prohibited_list import Coverage, DocumentKind, ProhibitedEntry
 
 AGENCIES, GROUPS, REGULATIONS = "agencies.toml", "groups.toml", "regulations.toml"
@@ -233,7 +233,7 @@ def _check_references(lists: ListVersion) -> None:
     def known(file: str, entry: str, what: str, names: Iterable[str], among: Iterable[str]) -> None:
         strangers = sorted(set(names).difference(among))
         if strangers:
-            raise LawUnreadableError(f"{file}: {entry}: unknown {what}: {', '.join(strangers)}")
+            raise LawUnreadableError(f"{file}: {entry}: unknown {what}: {', '.join(map(called, strangers))}")
 
     for membership in lists.memberships:
         known(GROUPS, f"member {membership.group}", "agency", [membership.agency], lists.agencies)

@@ -15,7 +15,7 @@ from gateway.cli.chosen import IN_FORCE, SHIPPED_FOLDER, counted, files_of, vers
 from gateway.cli.in_force import day_given, mode_in_force, text_of, today
 
 if TYPE_CHECKING:
-    from gateway.lint import Flaw
+    from gateway.flaw import Flaw
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of lists (TOML).", metavar="DIR")]
 FolderOption = Annotated[Path, typer.Option("--lists", help="Folder of lists (TOML) to change.", metavar="DIR")]
@@ -39,7 +39,8 @@ def register(app: typer.Typer) -> None:
 def lint_(context: typer.Context, folder: FolderArgument = SHIPPED_FOLDER) -> int:
     """Look lists through for what is wrong; with an error they do not come into force."""
     from gateway.bundle import list_files
-    from gateway.lint import Flaw, Level, errors, lint
+    from gateway.flaw import Flaw, Level
+    from gateway.lint import errors, lint
     from gateway.list_version import ListVersion
 
     session = Session.of(context)

@@ -95,9 +95,8 @@ def show(
     lists: ListsOption = "",
 ) -> int:
     """Show what the files say of an id, as they say it: every table that has it, and those that name it."""
-    from tomli import loads
-
     from gateway.list_version import FILES
+    from gateway.lists.reading import loads
 
     session = Session.of(context)
     files = chosen(session, lists).files

@@ -18,6 +18,7 @@ except ImportError:  # the extra `speed` is not there
     import tomllib as toml  # type: ignore[no-redef]
 
 _Word = TypeVar("_Word", bound=StrEnum)
+_CALLED = 120  # characters of an id in a sentence
 
 
 class Table:
@@ -101,7 +102,7 @@ class Table:
         try:
             return words(text)
         except ValueError:
-            raise self.fault(f"{key}: '{text}' is none of {', '.join(words)}") from None
+            raise self.fault(f"{key}: '{called(text)}' is none of {', '.join(words)}") from None
 
     def finish(self) -> None:
         """Refuse keys that nobody took.
@@ -110,7 +111,24 @@ class Table:
             LawUnreadableError: there are some.
         """
         if self._values:
-            raise self.fault(f"unknown keys: {', '.join(sorted(self._values))}")
+            raise self.fault(f"unknown keys: {', '.join(map(called, sorted(self._values)))}")
+
+
+def loads(text: str) -> dict[str, Any]:
+    """What a TOML text says.
+
+    Raises:
+        ValueError, RecursionError: it is no TOML, or nested too deeply.
+    """
+    whole: dict[str, Any] = toml.loads(text)
+    return whole
+
+
+def called(value: object) -> str:
+    """What an entry calls itself, fit to stand in a sentence."""
+    text = str(value)
+    text = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= _CALLED else f"{text[:_CALLED]}…"
 
 
 def given_tables(text: str, arrays: Collection[str]) -> dict[str, list[dict[str, Any]]]:
@@ -190,7 +208,7 @@ class ListFile:
         for index, value in enumerate(values):
             if not isinstance(value, dict):
                 raise LawUnreadableError(f"{self.name}: {array}: write it as [[{array}]]")
-            table = Table(self.name, f"{array} {value.get(key, f'number {index + 1}')}", value)
+            table = Table(self.name, f"{array} {called(value.get(key, f'number {index + 1}'))}", value)
             yield table
             table.finish()
 
@@ -201,4 +219,4 @@ class ListFile:
             LawUnreadableError: there are some.
         """
         if self._arrays:
-            raise LawUnreadableError(f"{self.name}: unknown parts: {', '.join(sorted(self._arrays))}")
+            raise LawUnreadableError(f"{self.name}: unknown parts: {', '.join(map(called, sorted(self._arrays)))}")
