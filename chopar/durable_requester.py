@@ -50,6 +50,7 @@ from chopar.disputes import Objection, disputed
 from chopar.errors import ConfigurationError, DeliveryError, TooLargeError, UnavailableError
 from chopar.identifiers import DataSubject, uuid7
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
+from chopar.own_letters import answered_in_vain
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED, PARTITIONS
 
@@ -67,7 +68,9 @@ class WaitingDocument:
     """A document that is waited for.
 
     `provider` and `due` are None while the gateway has not answered. `late` says that the promise has passed: a fact
-    for people, who wait and escalate; the person is not asked because of it.
+    for people, who wait and escalate; the person is not asked because of it. `own_dead_letter` says that the holder has
+    answered, and the answer lies among this agency's own dead letters: mend what it failed on and replay it
+    (`chopar dead-letter list --topic evidence.provided.AGENCY`); it is not late, and nobody waits for the holder.
     """
 
     demand_id: UUID
@@ -79,6 +82,7 @@ class WaitingDocument:
     promised_at: datetime | None
     expires_at: datetime
     late: bool
+    own_dead_letter: bool = False
 
 
 class DurableRequester(DemandSender):
@@ -383,12 +387,13 @@ class DurableRequester(DemandSender):
         """
         async with self._inbox.batch() as batch:
             kept = await store.load(batch, await store.still_open(batch, limit), lock=False)
+        in_vain = await answered_in_vain(self._bus, self._decoder, self.agency, kept)
         now = self._clock()
         found: list[WaitingDocument] = []
         for one in kept.values():
             demand = await self._decoder.message(one.value, Demand)
             resolution = await self._decoder.message(one.resolution, DemandResolved) if one.resolution else None
-            found += _waiting(demand, resolution, one.requests, now)
+            found += _waiting(demand, resolution, one.requests, in_vain, now)
         return sorted(found, key=lambda one: (one.expires_at, one.demand_id))
 
     async def purge(self) -> int:
@@ -466,6 +471,7 @@ def _waiting(
     demand: Demand,
     resolution: DemandResolved | None,
     requests: Mapping[bytes, store.KeptRequest],
+    in_vain: Collection[bytes],
     now: datetime,
 ) -> list[WaitingDocument]:
     def made(document_type: str, about: str | None, **more: Any) -> WaitingDocument:
@@ -486,8 +492,8 @@ def _waiting(
         kept = requests.get(store.request_hash(one.request_id or b""))
         if kept is not None and kept.waiting is Waiting.OPEN:
             promised = datetime.fromtimestamp(kept.promised_ms / 1000, UTC) if kept.promised_ms else None
-            late = one.due is not None and one.due < now
-            found.append(
-                made(one.document_type, one.about, provider=one.provider, due=one.due, promised_at=promised, late=late)
-            )
+            ours = one.request_id in in_vain
+            said: dict[str, Any] = {"provider": one.provider, "due": one.due, "promised_at": promised}
+            said |= {"late": one.due is not None and one.due < now and not ours, "own_dead_letter": ours}
+            found.append(made(one.document_type, one.about, **said))
     return found

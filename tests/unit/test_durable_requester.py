@@ -328,6 +328,23 @@ async def test_an_answer_that_nobody_receives_is_a_dead_letter_and_can_be_taken_
         assert waiting.document_type == "paper-c"
 
 
+async def test_who_waits_for_an_answer_among_its_own_dead_letters_does_not_blame_the_holder(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester, "paper-c", "paper-a")
+        await rig.resolve(demand, due=NOW + timedelta(hours=1))
+        await rig.provide(demand, "paper-c")  # nobody receives it
+        await rig.read()
+        rig.now = NOW + timedelta(hours=2)
+        waiting = {one.document_type: one for one in await requester.waiting()}
+        assert {name: (one.late, one.own_dead_letter) for name, one in waiting.items()} == {
+            "paper-c": (False, True),
+            "paper-a": (True, False),
+        }
+        rig.bus.faults.down = True  # then nobody knows
+        assert [one.own_dead_letter for one in await requester.waiting()] == [False, False]
+        rig.bus.faults.down = False
+
+
 async def test_an_answer_with_a_schema_not_yet_known_waits_and_is_not_lost(rig: DurableRig) -> None:
     async with rig.running() as requester:
         demand = await rig.ask(requester)
