@@ -152,13 +152,15 @@ class World:
 
     async def kill(self, name: str) -> None:
         """End one where it stands."""
+        await self._end(name)
+        collect_what_was_killed()
+
+    async def _end(self, name: str) -> None:
         self._loops.pop(name)
         tasks = self._tasks.pop(name)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        del tasks
-        collect_what_was_killed()
 
     @property
     def running(self) -> frozenset[str]:
@@ -168,7 +170,7 @@ class World:
     async def close(self) -> None:
         """End all."""
         for name in list(self._tasks):
-            await self.kill(name)
+            await self._end(name)
         await self.store.close()
         collect_what_was_killed()
 

@@ -59,9 +59,10 @@ def test_every_answer_by_the_lists_is_remembered_as_it_was_given(requester: str,
                     for number in (1, 2)
                 )
                 renderings = Renderings(holds(world))
-                for asked in (first, first, second):
-                    cause = cause_of(asked, at)
-                    assert renderings.answer(cause) == answer(cause, holds(world)), (day, some)
+                causes = [cause_of(asked, at) for asked in (first, second)]
+                due = [answer(cause, holds(world)) for cause in causes]
+                for number in (0, 0, 1):
+                    assert renderings.answer(causes[number]) == due[number], (day, some)
                 assert renderings.remembered == 1
 
 
