@@ -4,15 +4,17 @@ The consume loop's handler of `demand.resolved` and `evidence.provided`. All tha
 inbox rows, what the application's callbacks write) is committed before any offset is; a record that comes again finds
 what was done. What counts is `chopar.completion`'s to say, which effect an answer is `chopar.inbox`'s.
 
+Where a holder has no record and there is another, the demand for that one is kept in the same transaction, and the
+first demand is complete when those that follow it are: which that is, `chopar.alternatives` says.
+
 An answer to a request that is not known waits until `demand.resolved` of its partition was read from the group's
 commit, before which everything is stored, to the end that it had then; if it is not known even so it is a dead letter.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -21,12 +23,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar import requester_store as store
-from chopar.answer_callbacks import Callbacks, Completed
+from chopar.answer_callbacks import Callbacks
+from chopar.answer_endings import Endings
 from chopar.answer_times import clock_apart, say_apart
+from chopar.answer_turn import Open, Outcomes, Read, Turn
 from chopar.bus.consume import Outputs
-from chopar.bus.inbox import Batch, Inbox
+from chopar.bus.inbox import Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
+from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Upheld
 from chopar.errors import (
     NotFoundError,
     RecordError,
@@ -39,7 +43,7 @@ from chopar.inbox import effect_of
 from chopar.messages.demand import Demand, DemandResolved
 from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
-from chopar.requester_store import KeptDemand, KeptRequest, request_hash
+from chopar.requester_store import KeptRequest, request_hash
 from chopar.schema_registry import Decoder
 from chopar.topics import DEMAND_RESOLVED
 
@@ -52,55 +56,12 @@ _NOTHING = Outputs()
 _log = structlog.get_logger()
 
 
-_Outcomes: TypeAlias = dict[tuple[str, int, int], Exception | None]
-"""What became of records, by topic, partition and offset; None: all that they lead to is done."""
-
 _Answer: TypeAlias = Answered | EvidenceUpheld
 _ANSWERS: tuple[type[_Answer], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
 
 
 class _NotTogetherError(Exception):
     """A callback has failed among others: the turn is undone, and done again with each alone."""
-
-
-@dataclass(slots=True)
-class _Read:
-    """A record that was decoded. `body` is of an answer: what it says, or why that cannot be read."""
-
-    record: Record
-    message: DemandResolved | _Answer
-    body: tuple[Mapping[str, Any] | None, EvidenceUnavailable | None] | RecordError = (None, None)
-
-    @property
-    def request(self) -> bytes:
-        return b"" if isinstance(self.message, DemandResolved) else request_hash(self.message.request_id)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A demand as it stands in a transaction."""
-
-    kept: KeptDemand
-    demand: Demand
-    completion: Completion
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One transaction, and what it changes besides what callbacks write."""
-
-    batch: Batch
-    outcomes: _Outcomes
-    alone: bool = True
-    """Whether a callback that fails fails alone; if not, the whole turn is done again so."""
-    demands: dict[str, _Open] = field(default_factory=dict)
-    changed: dict[str, KeptDemand] = field(default_factory=dict)
-    requests: dict[bytes, KeptRequest] = field(default_factory=dict)
-    counted: Counter[str] = field(default_factory=Counter)
-    apart: list[tuple[Record, Delivered, timedelta]] = field(default_factory=list)
-    """Answers by a wrong clock, and by how much."""
-    blocked: set[tuple[int, bytes | None]] = field(default_factory=set)
-    """Partition and key of records that failed: what follows one waits for it."""
 
 
 class AnswersHandler:
@@ -113,6 +74,8 @@ class AnswersHandler:
         decoder: of everything.
         inbox: in the application's database.
         callbacks: the application's.
+        encoded: gives a demand's bytes, for the next holder of a document; None: nobody else is asked.
+        to_send: told which demands were kept that are to be sent.
         metrics: where its counter is kept.
     """
 
@@ -125,6 +88,8 @@ class AnswersHandler:
         decoder: Decoder,
         inbox: Inbox,
         callbacks: Callbacks,
+        encoded: Callable[[Demand], bytes] | None,
+        to_send: Callable[[Iterable[str]], None],
         metrics: prometheus_client.CollectorRegistry,
     ) -> None:
         self._resolved_topic = DEMAND_RESOLVED.of(agency)
@@ -133,7 +98,9 @@ class AnswersHandler:
         self._decoder = decoder
         self._inbox = inbox
         self._callbacks = callbacks
-        self._outcomes: _Outcomes = {}
+        self._endings = Endings(callbacks, encoded)
+        self._to_send = to_send
+        self._outcomes: Outcomes = {}
         self._decoded: dict[bytes, Demand | DemandResolved] = {}
         self._counter = prometheus_client.Counter(
             "chopar_answers", "Resolutions and answers by what became of them", ["outcome"], registry=metrics
@@ -191,31 +158,27 @@ class AnswersHandler:
         Raises:
             UnavailableError: the database or the registry does not answer.
         """
+        wanted = list(demand_ids)
         async with self._turn() as turn:
-            await self._load(turn, demand_ids)
-            for one in turn.demands.values():
-                if not one.kept.complete:
-                    await self._expire(turn, one)
-            return [one.kept.demand_id for one in turn.demands.values() if not one.kept.complete]
+            await self._load(turn, wanted)
+            loaded = [turn.demands[demand_id] for demand_id in wanted if demand_id in turn.demands]
+            return [one.demand_id for one in loaded if not one.kept.complete and not await self._expire(turn, one)]
 
-    async def _expire(self, turn: _Turn, one: _Open) -> None:
-        if one.completion.resolved is not None:
-            ended = tuple(Undelivered(each.document_type, each.about) for each in one.completion.expire())
-        else:
-            ended = tuple(Undelivered(each.type, each.about) for each in one.demand.documents)
+    async def _expire(self, turn: Turn, one: Open) -> bool:
+        """End what is open of a demand; False if the application's callback has failed."""
+        ended = len(one.completion.expire() if one.completion.resolved is not None else one.demand.documents)
         try:
             async with turn.batch.part(alone=turn.alone) as connection:
-                await self._complete(connection, one, ended)
+                await self._endings.end(connection, turn, one, expired=True)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001  the application's; it is tried again, and others go on
-            _log.error("completion.failed", demand_id=one.kept.demand_id, error=type(error).__name__)
-            return
-        turn.counted["undelivered"] += len(ended)
-        one.kept.complete = True
-        turn.changed[one.kept.demand_id] = one.kept
+            _log.error("completion.failed", demand_id=one.demand_id, error=type(error).__name__)
+            return False
+        turn.counted["undelivered"] += ended
         for request_id, awaited in one.completion.awaited.items():
             self._note(turn, one, request_id, awaited)
+        return True
 
     async def accepted(self, demand_id: UUID) -> tuple[Mapping[bytes, Awaited], Demand, bytes]:
         """How it stands with the requests of a demand, the demand and its bytes.
@@ -231,8 +194,8 @@ class AnswersHandler:
             raise NotFoundError("no demand of this id is kept here")
         return one.completion.awaited, one.demand, one.kept.value
 
-    async def _work(self, records: Sequence[Record]) -> _Outcomes:
-        outcomes: _Outcomes = {}
+    async def _work(self, records: Sequence[Record]) -> Outcomes:
+        outcomes: Outcomes = {}
         read = await self._read(records, outcomes)
         if not read:
             return outcomes
@@ -246,17 +209,17 @@ class AnswersHandler:
             await self._catch_up(partition, [one for one in unknown if one.record.partition == partition], outcomes)
         return outcomes
 
-    async def _take(self, read: Sequence[_Read], outcomes: _Outcomes, *, alone: bool) -> list[_Read]:
+    async def _take(self, read: Sequence[Read], outcomes: Outcomes, *, alone: bool) -> list[Read]:
         """Take all in one transaction; gives back the answers to requests that are not known."""
         async with self._turn(outcomes, alone=alone) as turn:
             await self._take_resolutions(turn, read)
             return await self._take_answers(turn, read)
 
     @asynccontextmanager
-    async def _turn(self, outcomes: _Outcomes | None = None, *, alone: bool = True) -> AsyncIterator[_Turn]:
+    async def _turn(self, outcomes: Outcomes | None = None, *, alone: bool = True) -> AsyncIterator[Turn]:
         """A transaction of the inbox: what a turn changes is written at its end, and counted when it is committed."""
         async with self._inbox.batch() as batch:
-            turn = _Turn(batch, {} if outcomes is None else outcomes, alone)
+            turn = Turn(batch, {} if outcomes is None else outcomes, alone)
             yield turn
             await store.save(batch, turn.changed.values())
             await store.save_requests(batch, turn.requests)
@@ -265,17 +228,19 @@ class AnswersHandler:
         for record, event, apart in turn.apart:
             self._apart.labels(event.document.provider or "").inc()
             say_apart(record, event, apart)
+        if turn.added:
+            self._to_send(turn.added)
 
-    async def _read(self, records: Sequence[Record], outcomes: _Outcomes) -> list[_Read]:
+    async def _read(self, records: Sequence[Record], outcomes: Outcomes) -> list[Read]:
         """Decode records. Behind one that cannot be read yet nothing of its partition is taken."""
-        read: list[_Read] = []
+        read: list[Read] = []
         waiting: set[TopicPartition] = set()
         for record in records:
             if record.value is None or record.topic_partition in waiting:
                 continue
             try:
                 if record.topic == self._resolved_topic:
-                    read.append(_Read(record, await self._decoder.message(record.value, DemandResolved)))
+                    read.append(Read(record, await self._decoder.message(record.value, DemandResolved)))
                 else:
                     read.append(await self._read_answer(record, record.value))
             except UnavailableError as error:
@@ -285,19 +250,19 @@ class AnswersHandler:
                 outcomes[record.topic, record.partition, record.offset] = error
         return read
 
-    async def _read_answer(self, record: Record, value: bytes) -> _Read:
+    async def _read_answer(self, record: Record, value: bytes) -> Read:
         provided = await self._decoder.one_of(value, *_ANSWERS)
         if isinstance(provided, EvidenceUpheld):
-            return _Read(record, provided)
+            return Read(record, provided)
         try:
             name, datum = await self._decoder.datum(provided.body)
             if name == EvidenceUnavailable.RECORD:
-                return _Read(record, provided, (None, EvidenceUnavailable.from_avro(datum)))
+                return Read(record, provided, (None, EvidenceUnavailable.from_avro(datum)))
         except RecordError as error:
-            return _Read(record, provided, error)
-        return _Read(record, provided, (datum, None))
+            return Read(record, provided, error)
+        return Read(record, provided, (datum, None))
 
-    async def _take_resolutions(self, turn: _Turn, read: Sequence[_Read]) -> None:
+    async def _take_resolutions(self, turn: Turn, read: Sequence[Read]) -> None:
         messages = [(one, one.message) for one in read if isinstance(one.message, DemandResolved)]
         await self._load(turn, {str(message.demand_id) for _, message in messages})
         new: dict[bytes, tuple[str, KeptRequest | None]] = {}
@@ -312,9 +277,7 @@ class AnswersHandler:
             turn.outcomes[one.record.topic, one.record.partition, one.record.offset] = None
         await store.add_requests(turn.batch, new)
 
-    async def _resolve(
-        self, turn: _Turn, record: Record, message: DemandResolved
-    ) -> Mapping[bytes, KeptRequest | None]:
+    async def _resolve(self, turn: Turn, record: Record, message: DemandResolved) -> Mapping[bytes, KeptRequest | None]:
         """Take one resolution; the requests that are to be kept for it."""
         one = turn.demands.get(str(message.demand_id))
         if one is None or message.demand_digest != one.completion.digest:
@@ -327,15 +290,16 @@ class AnswersHandler:
         completion.resolve(message)
         if one.kept.complete:
             completion.expire()  # it was said to be undelivered as a whole
-        resolved = _Open(one.kept, one.demand, completion)
-        ends = completion.complete and not one.kept.complete
-        if self._callbacks.resolved is not None or (ends and self._callbacks.completed is not None):
+        resolved = Open(one.kept, one.demand, completion)
+        follows = one.demand_id in turn.firsts
+        tell = None if follows else self._callbacks.resolved
+        ends = completion.complete and (follows or self._callbacks.completed is not None)
+        if tell is not None or (ends and not one.kept.complete):
             async with turn.batch.part(alone=turn.alone) as connection:
-                if self._callbacks.resolved is not None:
+                if tell is not None:
                     async with self._callbacks.in_time():
-                        await self._callbacks.resolved(connection, one.demand, message)
-                if ends:
-                    await self._complete(connection, resolved)
+                        await tell(connection, one.demand, message)
+                await self._endings.end(connection, turn, resolved)
         one.completion = completion
         one.kept.resolution = record.value
         one.kept.complete = one.kept.complete or completion.complete
@@ -348,12 +312,12 @@ class AnswersHandler:
             found[request_hash(request_id)] = kept
         return found
 
-    async def _take_answers(self, turn: _Turn, read: Sequence[_Read]) -> list[_Read]:
+    async def _take_answers(self, turn: Turn, read: Sequence[Read]) -> list[Read]:
         """Take the answers among these; gives back those to requests that are not known."""
         answers = [one for one in read if not isinstance(one.message, DemandResolved)]
         owners = await store.owners(turn.batch, {one.request for one in answers})
         await self._load(turn, {demand_id for demand_id, elsewhere in owners.values() if not elsewhere})
-        unknown: list[_Read] = []
+        unknown: list[Read] = []
         for one in answers:
             if (one.record.partition, one.record.key) in turn.blocked:
                 continue
@@ -373,7 +337,7 @@ class AnswersHandler:
                 turn.outcomes[one.record.topic, one.record.partition, one.record.offset] = None
         return unknown
 
-    async def _answer(self, turn: _Turn, one: _Open, read: _Read) -> None:
+    async def _answer(self, turn: Turn, one: Open, read: Read) -> None:
         provided = read.message
         if isinstance(provided, DemandResolved):
             raise TypeError
@@ -404,14 +368,14 @@ class AnswersHandler:
             awaited = one.completion.awaited[provided.request_id]
             self._note(turn, one, provided.request_id, awaited, _promised(event.unavailable))
 
-    def _watch_clock(self, turn: _Turn, one: _Open, read: _Read, event: Delivered) -> None:
+    def _watch_clock(self, turn: Turn, one: Open, read: Read, event: Delivered) -> None:
         """Note it if the provider's clock is wrong; the answer counts all the same."""
         resolution = one.completion.resolved
         apart = resolution and clock_apart(read.record, event.evidence, event.unavailable, resolution)
         if apart:
             turn.apart.append((read.record, event, apart))
 
-    async def _uphold(self, turn: _Turn, one: _Open, event: Upheld | Rejected | None, record: Record) -> None:
+    async def _uphold(self, turn: Turn, one: Open, event: Upheld | Rejected | None, record: Record) -> None:
         if isinstance(event, Rejected):
             self._rejected(turn, record, event)
         if not isinstance(event, Upheld):
@@ -421,74 +385,69 @@ class AnswersHandler:
 
             async def callback(connection: AsyncConnection) -> None:
                 async with self._callbacks.in_time():
-                    await told(connection, one.demand, upheld)
+                    await told(connection, turn.told(one), upheld)
 
             effect = effect_of(one.demand, upheld, resolution=one.completion.resolved)
             await turn.batch.act(effect, callback, alone=turn.alone)
         turn.counted["upheld"] += 1
 
     @staticmethod
-    def _rejected(turn: _Turn, record: Record, event: Rejected) -> None:
+    def _rejected(turn: Turn, record: Record, event: Rejected) -> None:
         if event.code in ("corrects_nothing", "upholds_nothing"):  # that may itself be a dead letter, and be replayed
             raise UnsolicitedAnswerError("a correction of an answer that was not accepted, or word that it stands")
         turn.counted["rejected"] += 1
         _reject(record, event)
 
-    async def _act(self, turn: _Turn, one: _Open, delivered: Delivered) -> None:
+    async def _act(self, turn: Turn, one: Open, delivered: Delivered) -> None:
         """Run the application's callbacks for a final answer, unless they have run."""
         effect = effect_of(one.demand, delivered, resolution=one.completion.resolved)
         receives = self._callbacks.of(delivered.document.document_type)
-        ends = one.completion.complete and not one.kept.complete
+        next_one = self._endings.following(one, delivered)
+        if next_one is not None:
+            delivered = replace(delivered, followed_by=next_one[0].demand_id)
 
         async def callback(connection: AsyncConnection) -> None:
             async with self._callbacks.in_time():
-                await receives(connection, one.demand, delivered)
-            if ends:
-                await self._complete(connection, one)
+                await receives(connection, turn.told(one), delivered)
+            if next_one is not None:
+                await self._endings.follow(turn, *next_one)
+            await self._endings.end(connection, turn, one)
 
-        if not await turn.batch.act(effect, callback, alone=turn.alone) and ends:
+        if not await turn.batch.act(effect, callback, alone=turn.alone) and one.completion.complete:
             async with turn.batch.part(alone=turn.alone) as connection:
-                await self._complete(connection, one)
-        if ends:
-            one.kept.complete = True
-            turn.changed[one.kept.demand_id] = one.kept
+                await self._endings.end(connection, turn, one)
 
-    async def _complete(
-        self, connection: AsyncConnection, one: _Open, undelivered: tuple[Undelivered, ...] = ()
-    ) -> None:
-        if self._callbacks.completed is not None:
-            async with self._callbacks.in_time():
-                await self._callbacks.completed(connection, one.demand, Completed(one.completion.resolved, undelivered))
-
-    def _note(
-        self, turn: _Turn, one: _Open, request_id: bytes, awaited: Awaited, promised_ms: int | None = None
-    ) -> None:
+    def _note(self, turn: Turn, one: Open, request_id: bytes, awaited: Awaited, promised_ms: int | None = None) -> None:
         request = request_hash(request_id)
         kept = one.kept.requests[request]
         kept.waiting, kept.late, kept.accepted = awaited.waiting, awaited.late, dict(awaited.accepted)
         kept.promised_ms = promised_ms or kept.promised_ms
         turn.requests[request] = kept
 
-    def _note_if_new(self, turn: _Turn, one: _Open, request_id: bytes, before: Awaited) -> None:
+    def _note_if_new(self, turn: Turn, one: Open, request_id: bytes, before: Awaited) -> None:
         """A correction that says what is known already is no news, but it must be known when it comes again."""
         awaited = one.completion.awaited[request_id]
         if awaited.accepted != before.accepted:
             self._note(turn, one, request_id, awaited)
 
-    def _take_back(self, one: _Open, request_id: bytes, before: Awaited) -> None:
+    def _take_back(self, one: Open, request_id: bytes, before: Awaited) -> None:
         """A callback failed: the answer was not taken."""
         resolution = one.completion.resolved
         if resolution is not None:
             one.completion.restore(resolution, {**one.completion.awaited, request_id: before})
 
-    def _failed(self, turn: _Turn, record: Record, error: Exception) -> None:
+    def _failed(self, turn: Turn, record: Record, error: Exception) -> None:
         if not turn.alone and turn.batch.lost:
             raise _NotTogetherError from error
         turn.outcomes[record.topic, record.partition, record.offset] = error
         turn.blocked.add((record.partition, record.key))
 
-    async def _load(self, turn: _Turn, demand_ids: Iterable[str]) -> None:
-        kept = await store.load(turn.batch, set(demand_ids) - set(turn.demands))
+    async def _load(self, turn: Turn, demand_ids: Iterable[str]) -> None:
+        """Load demands, and those that they follow; all are locked in one order."""
+        wanted = set(demand_ids) - set(turn.demands)
+        firsts = await store.firsts_of(turn.batch, wanted)
+        turn.firsts |= firsts
+        kept = await store.load(turn.batch, (wanted | set(firsts.values())) - set(turn.demands))
         for demand_id, one in kept.items():
             demand = await self._decode(one.value, Demand)
             completion = Completion(one.value, demand.expires_at)
@@ -500,7 +459,9 @@ class AnswersHandler:
                     if state is not None and document.request_id is not None:
                         known[document.request_id] = state.awaited(Awaited(document))
                 completion.restore(resolution, known)
-            turn.demands[demand_id] = _Open(one, demand, completion)
+            turn.demands[demand_id] = Open(one, demand, completion)
+        followed = [demand_id for demand_id in kept if _may_be_followed(turn.demands[demand_id].completion.resolved)]
+        turn.followings |= await store.followings_of(turn.batch, followed)
 
     async def _decode(self, value: bytes, model: Any) -> Any:
         found = self._decoded.get(value)
@@ -513,7 +474,7 @@ class AnswersHandler:
                 raise StoreUnavailableError(f"a {model.__name__} that is kept cannot be read ({error.code})") from None
         return found
 
-    async def _catch_up(self, partition: int, unknown: list[_Read], outcomes: _Outcomes) -> None:
+    async def _catch_up(self, partition: int, unknown: list[Read], outcomes: Outcomes) -> None:
         """Look for the resolutions of answers on their partition of `demand.resolved`, and take both."""
         place = TopicPartition(self._resolved_topic, partition)
         try:
@@ -547,11 +508,11 @@ class AnswersHandler:
     async def _retry(
         self,
         resolutions: Sequence[Record],
-        unknown: list[_Read],
-        outcomes: _Outcomes,
-    ) -> list[_Read]:
+        unknown: list[Read],
+        outcomes: Outcomes,
+    ) -> list[Read]:
         """Take more resolutions, then the answers; gives back those that are still to no known request."""
-        theirs: _Outcomes = {}
+        theirs: Outcomes = {}
         read = await self._read(resolutions, theirs)
         async with self._turn(theirs) as turn:
             await self._take_resolutions(turn, read)
@@ -580,6 +541,10 @@ def _outcome(event: Delivered) -> str:
     if not event.final:
         return "deferred"
     return "corrected" if event.supersedes is not None else "late" if event.late else "delivered"
+
+
+def _may_be_followed(resolution: DemandResolved | None) -> bool:
+    return resolution is not None and any(document.alternatives for document in resolution.documents)
 
 
 def _promised(unavailable: EvidenceUnavailable | None) -> int | None:

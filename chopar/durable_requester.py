@@ -18,7 +18,7 @@ run, on one database; another system of the same agency needs a group of its own
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,6 +98,7 @@ class DurableRequester(DemandSender):
         metrics: where its counters are kept; a private registry by default.
         look_seconds: how often it looks for demands that are not sent, and for those that have expired.
         callback_seconds: within which a callback has to end; one that does not has failed.
+        ask_next: whether the next holder of a document is asked where one has no record (`chopar.alternatives`).
         notes: a folder that outlives the process, in which it notes what it is handling: so that an answer whose
             callback kills the process (three times) becomes a dead letter and others go on; nothing is noted by
             default. Processes of one system may share it.
@@ -116,6 +117,7 @@ class DurableRequester(DemandSender):
         metrics: CollectorRegistry | None = None,
         look_seconds: float = 1.0,
         callback_seconds: float = 60.0,
+        ask_next: bool = True,
         notes: Path | None = None,
         **more: Any,
     ) -> None:
@@ -132,6 +134,8 @@ class DurableRequester(DemandSender):
             decoder=self._decoder,
             inbox=inbox,
             callbacks=self._callbacks,
+            encoded=self._encoded if ask_next else None,
+            to_send=self._send_soon,
             metrics=kept,
         )
         self._loop = ConsumeLoop(
@@ -146,6 +150,9 @@ class DurableRequester(DemandSender):
             clock=lambda: round(self._clock().timestamp() * 1000),
         )
         self._sending: set[str] = set()
+        self._added: set[str] = set()
+        """Demands that were kept because one before them had no record, and that nobody has tried to send."""
+        self._news = asyncio.Event()
         self._producer_failed = False
         self._ends: tuple[datetime, dict[TopicPartition, int]] | None = None
         self._purged_at: datetime | None = None
@@ -156,7 +163,9 @@ class DurableRequester(DemandSender):
         """Make a function the one that acts on final answers about these documents; without any: about all others.
 
         It is given the transaction, the demand and a `Delivered`, and runs once for each answer that counts: also for
-        one that is late, and for each correction (`delivered.late`, `delivered.supersedes`). What it raises undoes what
+        one that is late, and for each correction (`delivered.late`, `delivered.supersedes`), and for one that has no
+        record while the next holder is asked (`delivered.followed_by`): that one's answer comes with the same demand,
+        and `delivered.document` says whose it is. What it raises undoes what
         it wrote: an `UnavailableError` has the answer tried again, anything else three times and then makes it a dead
         letter.
 
@@ -174,14 +183,18 @@ class DurableRequester(DemandSender):
         return keep
 
     def resolved(self, function: TakesResolution) -> TakesResolution:
-        """Make a function the one that is told what the gateway has answered, once for each demand."""
+        """Make a function the one that is told what the gateway has answered, once for each demand of the application.
+
+        What it answers to demands that follow one, for the next holder, is not told.
+        """
         self._callbacks.resolved = function
         return function
 
     def completed(self, function: TakesCompletion) -> TakesCompletion:
         """Make a function the one that is told that a demand is complete, once, and what was undelivered.
 
-        It runs in the transaction of the last answer, or when the demand has expired.
+        It runs in the transaction of the last answer, or when the demand has expired: of the last holder's answer,
+        where one was asked after another.
         """
         self._callbacks.completed = function
         return function
@@ -426,11 +439,31 @@ class DurableRequester(DemandSender):
                         await self.purge()
                 except UnavailableError as error:
                     _log.warning("requester.waits", code=error.code)
-                await asyncio.sleep(self._look_seconds)
+                await self._rest()
         finally:
             if admin is not None:
                 with contextlib.suppress(UnavailableError):
                     await admin.stop()
+
+    def _send_soon(self, demand_ids: Iterable[str]) -> None:
+        self._added |= set(demand_ids)
+        self._news.set()
+
+    async def _rest(self) -> None:
+        """Wait for the next look; what is kept meanwhile for a next holder is sent at once."""
+        until = asyncio.get_running_loop().time() + self._look_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+            self._news.clear()
+            added, self._added = self._added, set()
+            try:
+                await self._send_waiting(added)
+            except UnavailableError as error:  # a later look sends it
+                _log.warning("requester.waits", code=error.code)
 
     async def _end_expired(self, admin: Admin) -> None:
         """Say what is undelivered: when the group has done with all up to ends that were asked for after expiry.

@@ -73,6 +73,31 @@ _REQUEST = Table(
     Column("promised_ms", BigInteger),
     sqlite_with_rowid=False,
 )
+_FOLLOWING = Table(
+    "chopar_following",
+    TABLES,
+    Column("demand_id", String(36), primary_key=True),
+    Column("first_id", String(36), nullable=False, index=True),
+    Column("document_type", String, nullable=False),
+    Column("about", String),
+    Column("waiting", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+_NEW_FOLLOWING = {
+    "sqlite": (
+        sqlite.insert(_DEMAND).on_conflict_do_nothing(),
+        sqlite.insert(_FOLLOWING).on_conflict_do_nothing(),
+    ),
+    "postgresql": (
+        postgresql.insert(_DEMAND).on_conflict_do_nothing(),
+        postgresql.insert(_FOLLOWING).on_conflict_do_nothing(),
+    ),
+}
+_FIRSTS = select(_FOLLOWING.c.demand_id, _FOLLOWING.c.first_id).where(
+    _FOLLOWING.c.demand_id.in_(bindparam("demands", expanding=True))
+)
+_FOLLOWINGS = select(_FOLLOWING).where(_FOLLOWING.c.first_id.in_(bindparam("demands", expanding=True)))
+_FOLLOWED = update(_FOLLOWING).where(_FOLLOWING.c.demand_id == bindparam("of_demand")).values(waiting=bindparam("how"))
 _NEW_REQUEST = {
     "sqlite": sqlite.insert(_REQUEST).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(_REQUEST).on_conflict_do_nothing(),
@@ -155,6 +180,15 @@ class KeptDemand:
     requests: dict[bytes, KeptRequest] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptFollowing:
+    """How it stands with a demand by which the next holder of a document was asked."""
+
+    document_type: str
+    about: str | None
+    waiting: Waiting = Waiting.OPEN
+
+
 def request_hash(request_id: bytes) -> bytes:
     """By what a request is found."""
     return hashlib.sha256(request_id).digest()
@@ -171,17 +205,17 @@ async def create_schema(inbox: Inbox) -> None:
 
 async def add(where: Executes, demands: Sequence[tuple[str, bytes, datetime]]) -> None:
     """Keep demands that are to be sent: id, bytes, end of life."""
-    rows = [
-        {
-            "demand_id": demand_id,
-            "value": value,
-            "expires_ms": round(expires_at.timestamp() * 1000),
-            "sent": False,
-            "complete": False,
-        }
-        for demand_id, value, expires_at in demands
-    ]
-    await where.execute(insert(_DEMAND), rows)
+    await where.execute(insert(_DEMAND), [_new_row(*one) for one in demands])
+
+
+def _new_row(demand_id: str, value: bytes, expires_at: datetime) -> dict[str, Any]:
+    return {
+        "demand_id": demand_id,
+        "value": value,
+        "expires_ms": round(expires_at.timestamp() * 1000),
+        "sent": False,
+        "complete": False,
+    }
 
 
 async def unsent(where: Executes, most: int) -> list[tuple[str, bytes]]:
@@ -233,6 +267,45 @@ async def load(where: Executes, demand_ids: Iterable[str], *, lock: bool = True)
                     Waiting(row.waiting), row.late, _accepted(row.accepted), row.promised_ms
                 )
     return kept
+
+
+async def firsts_of(where: Executes, demand_ids: Iterable[str]) -> dict[str, str]:
+    """Which demand each of these follows, of those that follow one."""
+    wanted = sorted(demand_ids)
+    if not wanted:
+        return {}
+    return {row.demand_id: row.first_id for row in await where.execute(_FIRSTS, {"demands": wanted})}
+
+
+async def followings_of(where: Executes, first_ids: Sequence[str]) -> dict[str, dict[str, KeptFollowing]]:
+    """The demands that follow these, by those; right only while these are locked."""
+    found: dict[str, dict[str, KeptFollowing]] = {}
+    if first_ids:
+        for row in await where.execute(_FOLLOWINGS, {"demands": list(first_ids)}):
+            kept = KeptFollowing(row.document_type, row.about, Waiting(row.waiting))
+            found.setdefault(row.first_id, {})[row.demand_id] = kept
+    return found
+
+
+async def add_following(
+    batch: Batch, first_id: str, demand: tuple[str, bytes, datetime], following: KeptFollowing
+) -> None:
+    """Keep a demand that is to be sent because the one before it had no record; again: nothing changes."""
+    new_demand, new_following = _NEW_FOLLOWING[batch.dialect]
+    await batch.execute(new_demand, [_new_row(*demand)])
+    row = {
+        "demand_id": demand[0],
+        "first_id": first_id,
+        "document_type": following.document_type,
+        "about": following.about,
+        "waiting": following.waiting.value,
+    }
+    await batch.execute(new_following, [row])
+
+
+async def end_following(where: Executes, demand_id: str, waiting: Waiting) -> None:
+    """Write how a demand that follows another has ended."""
+    await where.execute(_FOLLOWED, {"of_demand": demand_id, "how": waiting.value})
 
 
 async def save(where: Executes, demands: Iterable[KeptDemand]) -> None:
@@ -287,7 +360,11 @@ async def purge(inbox: Inbox, now: datetime) -> int:
     """
     before = str(uuid7(now - KEPT, 0))
     deleted = 0
-    for table, key in ((_REQUEST, _REQUEST.c.request), (_DEMAND, _DEMAND.c.demand_id)):
+    for table, key in (
+        (_REQUEST, _REQUEST.c.request),
+        (_DEMAND, _DEMAND.c.demand_id),
+        (_FOLLOWING, _FOLLOWING.c.demand_id),
+    ):
         old = select(key).where(table.c.demand_id < before).limit(_DELETED_AT_ONCE)
         some = _DELETED_AT_ONCE
         while some == _DELETED_AT_ONCE:

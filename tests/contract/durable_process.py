@@ -132,7 +132,7 @@ class KeptBus(MemoryBus):
             self.keep("sent", tuple(record))
         results = await inner.send(records)
         if name.startswith("requester.") and records[0].topic.startswith("demand.submitted."):
-            self._death.stage = "sent"
+            self._death.stage = "followed" if self._death.stage == "passed" else "sent"
         return results
 
     async def _commit(self, inner: Any, group: str, offsets: Mapping[TopicPartition, int]) -> None:
@@ -190,7 +190,7 @@ class Process(DurableRig):
 
         @requester.receives()
         async def receives(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:
-            await note(transaction, demand, "received")
+            await note(transaction, demand, "received" if delivered.followed_by is None else "passed")
 
         @requester.completed
         async def completed(transaction: AsyncConnection, demand: Demand, ended: Completed) -> None:
@@ -208,10 +208,14 @@ class Process(DurableRig):
             for records in (await reader.fetch(100, 0.05)).values():
                 for record in records:
                     demand = await decoder.message(record.value or b"", Demand)
-                    for answer in (self.resolve, self.resolve, self.provide, self.provide):
+                    for answer in self.answers(demand):
                         while demand.case_id == newest and self.behind():  # so that each step of it is reached
                             await asyncio.sleep(0.01)
                         await answer(demand)
+
+    def answers(self, demand: Demand) -> Sequence[Callable[[Demand], Awaitable[object]]]:
+        """What others say to a demand, in that order."""
+        return self.resolve, self.resolve, self.provide, self.provide
 
     async def known(self, requester: DurableRequester) -> set[str]:
         """The cases that were asked for: an application would look into its own tables."""
@@ -240,7 +244,7 @@ class Process(DurableRig):
         await self.close()
 
 
-def _live(url: str, journal: Path, step: str, cases: Sequence[str]) -> int:
+def _live(kind: type[Process], url: str, journal: Path, step: str, cases: Sequence[str]) -> int:
     """One life in a process of its own; its exit status, negative for a signal."""
     pid = os.fork()  # here nothing runs yet: no loop, no thread
     if pid:
@@ -248,7 +252,7 @@ def _live(url: str, journal: Path, step: str, cases: Sequence[str]) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     status = 1
     try:
-        asyncio.run(Process(url, journal, step).run(cases))
+        asyncio.run(kind(url, journal, step).run(cases))
         status = 0
     except BaseException:  # a fork of ours must not come back
         traceback.print_exc()
@@ -256,16 +260,17 @@ def _live(url: str, journal: Path, step: str, cases: Sequence[str]) -> int:
         os._exit(status)
 
 
-def _main(url: str, journal: str, *steps: str) -> None:
+def live(kind: type[Process], url: str, journal: str, *steps: str) -> None:
+    """A life for each step, and one to the end."""
     cases: list[str] = []
     for step in (*steps, "none"):
         # Each life asks for one case more, and for what its predecessors could not.
         if step != "none":
             cases.append(step.replace(" ", "-"))
-        status = _live(url, Path(journal), step, cases)
+        status = _live(kind, url, Path(journal), step, cases)
         sys.stdout.write(f"{step}: {status}\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    live(Process, *sys.argv[1:])

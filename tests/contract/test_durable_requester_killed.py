@@ -4,11 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, select
 
+from tests.contract import durable_following_process as following
 from tests.contract.durable_process import STEPS
 from tests.durable_rig import DONE
 
@@ -26,16 +28,26 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_a_system_that_dies_at_every_step_acts_on_each_answer_once(url: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.contract.durable_process", url, str(tmp_path / "journal"), *STEPS]
+    live("durable_process", url, tmp_path, STEPS, ("resolved", "received", "completed"))
+
+
+def test_a_system_that_dies_while_it_asks_the_next_holder_asks_it_once(url: str, tmp_path: Path) -> None:
+    what = ("resolved", "passed", "received", "completed")
+    live("durable_following_process", url, tmp_path, following.STEPS, what)
+
+
+def live(module: str, url: str, folder: Path, steps: Sequence[str], what: Sequence[str]) -> None:
+    """A process dies at each step; in the end each case has what is due to it, once."""
+    command = [sys.executable, "-m", f"tests.contract.{module}", url, str(folder / "journal"), *steps]
     lives = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
-    expected = [*(f"{step}: -9" for step in STEPS), "none: 0"]
+    expected = [*(f"{step}: -9" for step in steps), "none: 0"]
     assert lives.stdout.splitlines() == expected, lives.stderr
     engine = create_engine(url.replace("+aiosqlite", ""))
     with engine.connect() as connection:
         done = sorted(connection.execute(select(DONE.c.what)).scalars())
     engine.dispose()
-    cases = [step.replace(" ", "-") for step in STEPS]
-    assert done == sorted(f"{case} {what}" for case in cases for what in ("resolved", "received", "completed"))
+    cases = [step.replace(" ", "-") for step in steps]
+    assert done == sorted(f"{case} {each}" for case in cases for each in what)
 
 
 def test_an_answer_whose_callback_kills_its_process_is_given_up_after_three_deaths(tmp_path: Path) -> None:
