@@ -158,8 +158,9 @@ class DemandSender:
         source, time_ms = f"/agencies/{self.agency}", uuid7_milliseconds(dispute.dispute_id)
         origin = Origin(source=source, time_ms=time_ms, correlation_id=dispute.demand_id)
         place, value = partition_of(origin.key, PARTITIONS), self._encoder.encode(dispute)
+        message_id = derived_text("dispute", origin.key, value)
         [sent] = await self._producer.send(
-            [outgoing(self._topic, place, value, dispute.dispute_id, EvidenceDisputed.RECORD, origin)]
+            [outgoing(self._topic, place, value, message_id, EvidenceDisputed.RECORD, origin)]
         )
         if isinstance(sent, ChoparError):
             raise sent

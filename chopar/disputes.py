@@ -56,12 +56,7 @@ def disputed(
         NotFoundError: no answer was accepted that it could be of, or more than one, or the demand has expired.
         UndecodableError: it is no valid message.
     """
-    answered = [
-        (request_id, one)
-        for request_id, one in awaited.items()
-        if (one.document.document_type, one.document.about) == (objection.document_type, objection.about)
-        and one.last is not None
-    ]
+    answered = [(request_id, one) for request_id, one in awaited.items() if document_of(objection, one)]
     if now >= demand.expires_at:
         raise NotFoundError("the demand has expired: nothing is read or released for it any more; demand it anew")
     if len(answered) != 1:
@@ -83,6 +78,13 @@ def disputed(
             "original": value,
         }
     )
+
+
+def document_of(objection: Objection, awaited: Awaited) -> bool:
+    """Whether it is this document's answer that is objected to, and one has been accepted."""
+    document = awaited.document
+    mine = (document.document_type, document.about) == (objection.document_type, objection.about)
+    return mine and awaited.last is not None
 
 
 def require_fields(disputed_fields: Iterable[str], given: Iterable[str]) -> None:

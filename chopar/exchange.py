@@ -8,7 +8,7 @@ who is asked next `chopar.alternatives`'.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -21,7 +21,7 @@ from chopar.alternatives import following
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
 from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
-from chopar.disputes import Objection, disputed
+from chopar.disputes import Objection, disputed, document_of
 from chopar.errors import (
     ChoparError,
     RecordError,
@@ -135,10 +135,21 @@ class Exchange:
         awaited = self._completion.awaited
         return disputed(objection, self.demand, self._value, awaited, dispute_id=dispute_id, now=now)
 
-    def await_dispute(self, dispute_id: UUID) -> None:
-        """Take records again, until this dispute is answered."""
-        self._disputes.add(dispute_id)
+    def answering(self, objection: Objection) -> "Exchange":
+        """The exchange in which the last answer to a document has come: this one, or one that follows it."""
+        for one in reversed(self._followings):
+            found = one.answering(objection)
+            if any(document_of(objection, awaited) for awaited in found._completion.awaited.values()):
+                return found
+        return self
+
+    def reopen(self) -> None:
+        """Take records again."""
         self._closed = False
+
+    def await_dispute(self, dispute_id: UUID) -> None:
+        """Be complete only when this dispute is answered."""
+        self._disputes.add(dispute_id)
 
     def forget_dispute(self, dispute_id: UUID) -> None:
         """It was not sent."""
@@ -148,6 +159,12 @@ class Exchange:
         """A record of this demand was read."""
         self._waiting.append(record)
         self._news.set()
+
+    async def catch_up(self, records: Sequence[Record]) -> None:
+        """Take what was said before, and tell nobody of it again."""
+        self._waiting.extend(records)
+        while await self._settle():
+            self._events.clear()
 
     def read_to_end(self) -> None:
         """All was read up to ends that were asked for after expiry: nothing more can have come in time."""

@@ -21,7 +21,7 @@ from typing import Any, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from chopar.bus.port import Bus, Reader, TopicPartition, partition_of
+from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
 from chopar.completion import Undelivered
 from chopar.demand_sender import CLOCKS_APART, DemandSender, subject
 from chopar.disputes import Objection
@@ -143,6 +143,23 @@ class Requester(DemandSender):
             told.append(result)
         return told
 
+    async def take_up(self, value: bytes, answers: Sequence[Record]) -> Exchange:
+        """The exchange of a demand that was sent before, by this process or another, to dispute what was answered.
+
+        Args:
+            value: the demand's bytes, as they were sent.
+            answers: the records of its key that lie on the agency's topics, in the order of each topic.
+
+        Raises:
+            RecordError: it is no demand.
+            UnavailableError: the schema registry does not answer.
+        """
+        demand = await self._decoder.message(value, Demand)
+        began = self._monotonic()
+        exchange = Exchange(demand, value, self._decoder, lambda: self._monotonic() - began, self._listener.leave)
+        await exchange.catch_up(answers)
+        return exchange
+
     async def dispute(self, exchange: Exchange, objection: Objection) -> UUID:
         """Dispute an answer, and follow its exchange again: iterate it for what the holder says.
 
@@ -160,14 +177,17 @@ class Requester(DemandSender):
             SchemaRegistryUnavailableError: the exchange does not know disputes yet.
         """
         now = self._clock()
-        message = exchange.disputed(objection, uuid7(now, self._random_bits(74)), now)
+        answered = exchange.answering(objection)
+        message = answered.disputed(objection, uuid7(now, self._random_bits(74)), now)
         await self._listener.start()
-        exchange.await_dispute(message.dispute_id)
-        self._listener.follow(exchange)
+        for one in (exchange, answered):
+            one.reopen()
+            self._listener.follow(one)
+        answered.await_dispute(message.dispute_id)
         try:
             await self._send_dispute(message)
         except BaseException:
-            exchange.forget_dispute(message.dispute_id)
+            answered.forget_dispute(message.dispute_id)
             raise
         return message.dispute_id
 

@@ -105,6 +105,42 @@ def create(
     return answer.exit_code()
 
 
+@app.command("dispute")
+def dispute(
+    context: typer.Context,
+    demand_id: Annotated[str, typer.Argument(metavar="ID", help="The demand's id, as `demand create` printed it.")],
+    document: Annotated[str, typer.Argument(metavar="TYPE[@ROLE]", help="The document whose last answer is disputed.")],
+    reason: Annotated[
+        str,
+        typer.Option(
+            help="What is said against it; there is no room for words.",
+            metavar="wrong_value|wrong_subject|out_of_date|record_exists",
+        ),
+    ],
+    field: Annotated[
+        list[str] | None, typer.Option(help="A field that is disputed; repeat. All of it otherwise.", metavar="NAME")
+    ] = None,
+    official: Annotated[
+        str | None, typer.Option(help="Pseudonym of the official who disputes.", metavar="PSEUDONYM")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="How long to wait for the holder.", metavar="SECONDS", min=0, max=86_400)
+    ] = 30.0,
+) -> int:
+    """Have the holder look again at an answer, and print what it says: its answer stands, or another takes its place.
+
+    Exit codes: 0 it was corrected; 1 it stands, there is no such answer, or --wait is over; 3 cannot reach.
+    """
+    from chopar.cli.demand_dispute import dispute_in, objection_of
+    from chopar.cli.demand_trace import read_demand_id
+
+    session = Session.of(context)
+    asked, objection = read_demand_id(demand_id), objection_of(document, reason, field or [], official)
+    review = session.run(lambda: dispute_in(session, asked, objection, wait))
+    session.output.show(review.to_json(), *review.to_text())
+    return review.exit_code()
+
+
 @app.command("trace")
 def trace(
     context: typer.Context,

@@ -10,7 +10,10 @@ import httpx2
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.port import Outgoing, partition_of
 from chopar.cli.main import main
+from chopar.completion import Delivered, Upheld
+from chopar.disputes import Objection
 from chopar.messages.demand import Demand, DemandedDocument
+from chopar.messages.dispute import DisputeReason
 from chopar.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import PARTITIONS
@@ -99,7 +102,14 @@ async def ask_by_library(stack: RunningStack, cast: Cast) -> set[bytes]:
                 if documents[0][0] == cast.person:
                     repeated.add(str(composed.demand_id).encode())
                 async with await requester.send(composed) as exchange:
-                    assert [event async for event in exchange]
+                    events = [event async for event in exchange]
+                    assert events
+                    for event in events:
+                        if isinstance(event, Delivered):
+                            name, about = event.document.document_type, event.document.about
+                            objection = Objection(name, DisputeReason.WRONG_SUBJECT, about=about)
+                            await requester.dispute(exchange, objection)
+                            assert [type(said) async for said in exchange] == [Upheld]
     finally:
         await registry.aclose()
     return repeated
@@ -150,6 +160,8 @@ def say_wrongly(stack: RunningStack, cast: Cast) -> str:
         [f"--{who}"],
         ["demand", who],
         ["demand", "trace", who],
+        ["demand", "dispute", who, *paper[1:], "--reason", "wrong_value"],
+        ["demand", "dispute", new_key().decode(), name, "--reason", who],
         ["demand", "list", "--limit", who],
         ["demand", "list", f"--person={who}"],
         [*about, *paper, "--on", who],

@@ -1,5 +1,7 @@
 """The command line on a running stack: up, again, status, demands and refusals; what it survives is in test_kill."""
 
+from collections import Counter
+
 import pytest
 
 from tests.e2e.stack_fixture import Cli, RunningStack
@@ -58,6 +60,21 @@ def test_a_demand_and_its_trace(cli: Cli, pinfl: str) -> None:
     listed = cli("demand", "list", "--limit", "1", "--format", "json")
     assert listed.data[0]["demand_id"] == created.data["demand_id"]
     assert listed.data[0]["state"] == "ended"
+
+
+def test_a_disputed_answer_that_the_register_still_gives_stands(cli: Cli, pinfl: str) -> None:
+    created = cli.demand(pinfl)
+    demand_id, paper = created.data["demand_id"], created.data["documents"][0]["document_type"]
+    flags = ("--reason", "wrong_value", "--field", "has_debt", "--format", "json")
+    disputed = cli("demand", "dispute", demand_id, paper, *flags)
+    assert (disputed.code, disputed.data["status"]) == (1, "upheld"), disputed.err
+    traced = cli("demand", "trace", demand_id, "--format", "json")
+    kinds = Counter(hop["record"].rpartition(".")[2] for hop in traced.data["hops"])
+    assert (kinds["EvidenceDisputed"], kinds["EvidenceUpheld"], kinds["ExchangeRecorded"]) == (2, 1, 4)
+    assert pinfl not in disputed.out + disputed.err + traced.out
+    missing = cli("demand", "dispute", demand_id, "address-reference-certificate", *flags)
+    assert (missing.code, missing.out) == (1, "")
+    assert "nothing that can be disputed" in missing.err
 
 
 @pytest.mark.parametrize(

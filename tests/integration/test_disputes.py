@@ -9,10 +9,11 @@ import pytest
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus, Record
+from chopar.cli.demand_dispute import dispute, objection_of, records_of
 from chopar.completion import Delivered, Upheld
 from chopar.corrections import Corrections, CorrectionSent
 from chopar.disputes import Objection
-from chopar.errors import NotFoundError
+from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import PersonId, uuid7
 from chopar.messages.dispute import DisputeReason
 from chopar.messages.exchange import ExchangeRecorded
@@ -94,6 +95,26 @@ async def test_that_the_register_knows_nobody_of_that_number_may_stand(here: Wor
         assert isinstance(upheld, Upheld)
 
 
+async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World) -> None:
+    async with here.requester(HET) as requester:
+        exchange = await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[PAPER])
+        await follow(exchange)
+    await here.store.set_debts(PersonId(PERSON), [])
+    for status, code in (("corrected", 0), ("upheld", 1)):
+        found = await records_of(here.bus, exchange.demand_id)
+        assert {record.topic.rpartition(".")[0] for record in found} == {
+            "demand.submitted", "demand.resolved", "evidence.provided"
+        }  # fmt: skip
+        asked = objection_of(PAPER, "wrong_value", ["has_debt"], None)
+        async with here.requester(HET) as another:
+            taken_up = await another.take_up(found[1].value or b"", [found[0], *found[2:]])
+            review = await dispute(another, taken_up, asked, DEADLINE_SECONDS)
+        assert (review.status, review.exit_code()) == (status, code)
+        assert (review.to_json()["evidence"] or {"has_debt": False})["has_debt"] is False
+    with pytest.raises(ConfigurationError, match="record_exists"):
+        objection_of(PAPER, "because", [], None)
+
+
 async def test_what_cannot_be_disputed_is_said_before_anything_is_sent(here: World) -> None:
     async with here.requester(HET) as requester:
         exchange = await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[PAPER])
@@ -139,6 +160,7 @@ async def test_a_holder_that_was_wrong_tells_everybody_whom_it_has_told(here: Wo
         await here.store.set_debts(PersonId(PERSON), [])
         fixed = uuid7(here.clock(), 5)
         for exchange in exchanges:  # taken up again, as an asker with a store never stops
+            exchange.reopen()
             exchange.await_dispute(fixed)
             requester._listener.follow(exchange)
         async with Corrections(here.handlers["tax-committee"], here.bus, decoder, here.clock) as corrections:

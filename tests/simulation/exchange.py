@@ -1,5 +1,6 @@
 """A small exchange that is the same in every run: fixed times, ids and secrets; and what was said in the end."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,17 +9,19 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from chopar.avro import encode_body, frame
+from chopar.avro import decode_body, encode_body, frame, unframe
 from chopar.bus.dead_letter import read_dead_letter
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition, partition_of
-from chopar.identifiers import DataSubject, PersonId
+from chopar.identifiers import DataSubject, PersonId, uuid7
 from chopar.messages.demand import Demand
+from chopar.messages.dispute import DisputeReason, EvidenceDisputed
 from chopar.secret_files import secret_path
+from gateway.answer import request_id
 from gateway.standing import secret_name
 from services.tax.model import DebtEntry
 from tests.builders import NOW, NOW_MS, PERSON, SECOND_PERSON, demand, demand_id
-from tests.standing import SECRET
+from tests.standing import FILES, SECRET
 from tests.world import World
 
 HET = "electricity-het"
@@ -70,6 +73,32 @@ async def demands_of(here: World, count: int, salt: int = 0) -> list[Outgoing]:
         key = str(asked.demand_id).encode()
         made.append(Outgoing(DEMANDS, partition_of(key, 6), key, frame(schema_id, encode_body(schema, asked))))
     return made
+
+
+def dispute_of(record: Outgoing, disputes_id: int) -> Outgoing | None:
+    """A dispute of what the tax committee answered to a demand of these; None if it was not asked.
+
+    Args:
+        record: the demand.
+        disputes_id: schema id of disputes.
+    """
+    value, key = record.value or b"", (record.key or b"").decode()
+    asked = Demand.from_avro(decode_body(unframe(value)[1], FILES.parsed(Demand.RECORD)))
+    if PAPERS[0] not in {document.type for document in asked.documents}:
+        return None
+    dispute = EvidenceDisputed(
+        dispute_id=uuid7(NOW, asked.demand_id.int),
+        demand_id=asked.demand_id,
+        requester=HET,
+        request_id=request_id(SECRET, HET, asked.demand_id, hashlib.sha256(value).digest(), PAPERS[0], None, {}),
+        answer_digest=hashlib.sha256(key.encode()).digest(),  # of no answer, so that it is corrected
+        reason=DisputeReason.WRONG_VALUE,
+        official="official-7",
+        disputed_at=NOW,
+        original=value,
+    )
+    body = encode_body(FILES.parsed(EvidenceDisputed.RECORD), dispute)
+    return record._replace(value=frame(disputes_id, body))
 
 
 def said(bus: MemoryBus) -> Said:

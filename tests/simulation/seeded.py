@@ -23,10 +23,10 @@ from chopar.bus.port import Outgoing, Sent, TopicPartition, partition_of
 from chopar.errors import UnavailableError
 from chopar.identifiers import agency_id
 from chopar.messages.demand import Demand
-from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt
-from chopar.messages.exchange import ExchangeRecorded
+from chopar.messages.dispute import EvidenceDisputed
+from chopar.messages.evidence import TaxDebt
 from chopar.messages.law import ListActivated
-from chopar.provider import ProviderHandler
+from chopar.provider import RECORDS, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import layouts
 from gateway.handlers import GatewayHandler
@@ -49,6 +49,7 @@ from tests.simulation.exchange import (
     SPOKEN,
     TAX,
     behind,
+    dispute_of,
     quiet,
     said,
 )
@@ -109,11 +110,19 @@ def demand_records() -> list[Outgoing]:
     return made
 
 
+@cache
+def dispute_records() -> dict[bytes | None, Outgoing]:
+    """A dispute of each of these demands that the tax committee is asked for, by the demand's key."""
+    made = (dispute_of(record, IDS[EvidenceDisputed.RECORD]) for record in demand_records())
+    return {record.key: record for record in made if record is not None}
+
+
 class Simulation:
     """The exchange of one seed; `run` gives what is wrong, or nothing."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
+        self._objects = random.Random(~seed)  # apart, so that a seed stays what it was
         self.bus = MemoryBus(self._now_ms, send_timeout_seconds=2.0)
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._acknowledged: set[bytes | None] = set()
@@ -179,6 +188,9 @@ class Simulation:
             for record, result in zip(some, await producer.send(some), strict=True):
                 if isinstance(result, Sent):
                     self._acknowledged.add(record.key)
+                    dispute = dispute_records().get(record.key)
+                    if dispute is not None and record is not dispute and self._objects.random() < 0.3:
+                        records.insert(0, dispute)
                 if not isinstance(result, Sent) or chance.random() < 0.2:
                     records.insert(chance.randrange(len(records) + 1), record)  # once more, some time
             await asyncio.sleep(chance.random())
@@ -260,7 +272,7 @@ class Simulation:
             store = DictTaxStore()
             await store.seed(TaxAccount(Taxpayer(who, date(2020, 1, 1)), tuple(owed)) for who, owed in DEBTS.items())
             encoder, decoder = codec()
-            await encoder.prepare(ExchangeRecorded, EvidenceProvided, EvidenceUnavailable, TaxDebt)
+            await encoder.prepare(*RECORDS, TaxDebt)
             handler = ProviderHandler(
                 tax_provider,
                 store,

@@ -28,6 +28,7 @@ from chopar.bus.port import (
     TopicPartition,
 )
 from chopar.errors import ChoparError
+from chopar.messages.dispute import EvidenceDisputed
 from tests.simulation.exchange import (
     DEBTS,
     DEMANDS,
@@ -39,6 +40,7 @@ from tests.simulation.exchange import (
     Said,
     behind,
     demands_of,
+    dispute_of,
     letters,
     now,
     now_ms,
@@ -205,13 +207,16 @@ async def start(here: World, name: str, settings: ConsumeSettings) -> None:
 
 
 async def feed(here: World, bus: MemoryBus) -> None:
-    """Demands, one of them twice, one id with two bodies, and for either process one record that is none."""
+    """Demands, one of them twice, one id with two bodies, disputes, and for either process one record that is none."""
     producer = bus.producer("feeder")
     await producer.start()
     demands = await demands_of(here, COUNT)
     again = [demands[0], demands[1]._replace(value=demands[2].value), demands[3]._replace(key=NO_ID)]
     nonsense = Outgoing(REQUESTS, 2, NO_ID, b"no request")
-    results = await producer.send([*demands, *again, nonsense])
+    disputes_id = await here.registry.id_of(EvidenceDisputed.RECORD, here.files.texts[EvidenceDisputed.RECORD])
+    disputes = [found for found in (dispute_of(one, disputes_id) for one in demands[:4]) if found]
+    assert disputes
+    results = await producer.send([*demands, *again, *disputes, nonsense])
     assert all(isinstance(result, Sent) for result in results)
 
 

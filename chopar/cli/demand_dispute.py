@@ -1,0 +1,154 @@
+"""`demand dispute`: dispute an answer that has come, and wait for what its holder says when it has looked again.
+
+The demand, its resolution and its answers are read from their topics, so it needs no store; an agency's own system uses
+`Requester.dispute` or `DurableRequester.dispute`.
+"""
+
+import asyncio
+import contextlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from uuid import UUID
+
+from chopar.bus.port import Bus, Record, TopicPartition, partition_of
+from chopar.cli.demand_trace import read_to
+from chopar.cli.exit_codes import ExitCode
+from chopar.cli.output import Table
+from chopar.cli.session import Session
+from chopar.completion import Delivered, Upheld
+from chopar.disputes import Objection
+from chopar.errors import ConfigurationError, NotFoundError, RecordError
+from chopar.identifiers import AgencyId, uuid7_milliseconds
+from chopar.messages.dispute import DisputeReason
+from chopar.requester import Exchange, Requester
+from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, suffix_of
+
+_CLOCKS_APART_MS = 2 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What came of a dispute.
+
+    Attributes:
+        status: `upheld`, `corrected`, or `waiting` if the holder has said nothing yet.
+        said: the correction.
+    """
+
+    demand_id: UUID
+    dispute_id: UUID
+    document_type: str
+    status: Literal["upheld", "corrected", "waiting"]
+    said: Delivered | None = None
+
+    def exit_code(self) -> ExitCode:
+        """0 if the answer was corrected."""
+        return ExitCode.DONE if self.status == "corrected" else ExitCode.NO
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is printed."""
+        said = self.said
+        return {
+            "demand_id": str(self.demand_id),
+            "dispute_id": str(self.dispute_id),
+            "document_type": self.document_type,
+            "status": self.status,
+            "evidence": None if said is None or said.evidence is None else dict(said.evidence),
+            "unavailable": None if said is None or said.unavailable is None else said.unavailable.code,
+        }
+
+    def to_text(self) -> list[Table | str]:
+        """As a line, and the evidence where there is some."""
+        words = {
+            "upheld": "the holder has looked again, and its answer stands",
+            "corrected": "the holder has corrected its answer",
+            "waiting": "the holder has not looked yet; what it says goes to the agency's system",
+        }
+        parts: list[Table | str] = [f"{self.document_type}: {words[self.status]}"]
+        if self.said is not None and self.said.evidence is not None:
+            rows = [(name, str(value)) for name, value in self.said.evidence.items() if value is not None]
+            parts.append(Table(("field", "value"), rows))
+        elif self.said is not None and self.said.unavailable is not None:
+            parts.append(f"no evidence: {self.said.unavailable.code}")
+        return parts
+
+
+def objection_of(document: str, reason: str, fields: list[str], official: str | None) -> Objection:
+    """An objection as it was typed.
+
+    Raises:
+        ConfigurationError: the reason is none of ours.
+    """
+    if reason not in tuple(DisputeReason):
+        raise ConfigurationError(f"--reason: one of {', '.join(DisputeReason)} is due")
+    document_type, _, about = document.partition("@")
+    return Objection(document_type, DisputeReason(reason), tuple(fields), about or None, official)
+
+
+async def dispute_in(session: Session, demand_id: UUID, objection: Objection, wait_seconds: float) -> Review:
+    """Dispute an answer against what a session addresses.
+
+    Raises:
+        NotFoundError: no such demand, or no answer to this document.
+        UnavailableError: broker or schema registry do not answer.
+    """
+    async with AsyncExitStack() as opened:
+        bus, registry = session.bus(), session.schema_registry()
+        opened.push_async_callback(registry.aclose)
+        found = await records_of(bus, demand_id)
+        for record in found:
+            agency = suffix_of(DEMAND_SUBMITTED, record.topic)
+            if agency is not None:
+                requester = await opened.enter_async_context(Requester(agency, bus, registry))
+                with contextlib.suppress(RecordError):  # a dispute of before, or a record that was refused
+                    exchange = await requester.take_up(record.value or b"", _answers(found, agency))
+                    return await dispute(requester, exchange, objection, wait_seconds)
+    raise NotFoundError("no demand of this id is in Kafka: it was not sent here, or its records have expired")
+
+
+async def dispute(requester: Requester, exchange: Exchange, objection: Objection, wait_seconds: float) -> Review:
+    """Dispute an answer, and wait for what is said to it.
+
+    Raises:
+        ChoparError: as of `Requester.dispute`.
+    """
+    async with exchange:
+        dispute_id = await requester.dispute(exchange, objection)
+        review = Review(exchange.demand_id, dispute_id, objection.document_type, "waiting")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_seconds):
+                async for event in exchange:
+                    if isinstance(event, Upheld) and event.dispute_id == dispute_id:
+                        return replace(review, status="upheld")
+                    if isinstance(event, Delivered) and event.correction_id == dispute_id:
+                        return replace(review, status="corrected", said=event)
+        return review
+
+
+async def records_of(bus: Bus, demand_id: UUID) -> list[Record]:
+    """What askers and holders have said under a demand's id, in the order of each topic; what is asked stays out."""
+    key = str(demand_id).encode()
+    place = partition_of(key, PARTITIONS)
+    wanted = (DEMAND_SUBMITTED.name, DEMAND_RESOLVED.name, EVIDENCE_PROVIDED.name)
+    admin = bus.admin()
+    await admin.start()
+    try:
+        topics = await admin.partitions()
+        places = [
+            TopicPartition(topic, place)
+            for topic in sorted(topics)
+            if topic.startswith(wanted) and not topic.endswith(".dlq")
+        ]
+        start = await admin.offsets_at(places, max(0, uuid7_milliseconds(demand_id) - _CLOCKS_APART_MS))
+        ends = await admin.end_offsets(places)
+    finally:
+        await admin.stop()
+    unread = {one: end for one, end in ends.items() if start[one] < end}
+    found = [record for record in await read_to(bus, start, unread) if record.key == key]
+    return sorted(found, key=lambda record: (record.topic, record.offset))
+
+
+def _answers(found: list[Record], requester: AgencyId) -> list[Record]:
+    topics = (DEMAND_RESOLVED.of(requester), EVIDENCE_PROVIDED.of(requester))
+    return [record for record in found if record.topic in topics]

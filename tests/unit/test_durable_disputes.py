@@ -1,0 +1,175 @@
+"""A durable asker disputes, and acts once on what the holder says to it, over restarts and in any order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from chopar.bus.memory import SendFault
+from chopar.bus.port import Outgoing
+from chopar.disputes import Objection
+from chopar.durable_requester import DurableRequester
+from chopar.errors import DeliveryError, NotFoundError
+from chopar.messages.demand import Demand
+from chopar.messages.dispute import DisputeReason, EvidenceDisputed
+from chopar.schema_registry import Decoder
+from tests.builders import demand_id
+from tests.durable_rig import FILES, HET, PROVIDED, DurableRig
+
+WRONG = Objection("paper-a", DisputeReason.WRONG_VALUE, official="clerk-4")
+ANSWERED = ["case resolved", "case received paper-a True", "case completed"]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[DurableRig]:
+    made = DurableRig(tmp_path)
+    await made.start()
+    yield made
+    await made.engine.dispose()
+
+
+async def answered(rig: DurableRig, requester: DurableRequester) -> tuple[Demand, bytes]:
+    demand = await rig.ask(requester)
+    await rig.resolve(demand)
+    first = await rig.provide(demand)
+    await rig.until_done(*ANSWERED)
+    return demand, first
+
+
+async def sent(rig: DurableRig) -> list[EvidenceDisputed]:
+    decoder = Decoder(FILES, rig.registry)
+    records = rig.bus.records(f"demand.submitted.{HET}")
+    disputes = [one for one in records if one.header("ce_type") == EvidenceDisputed.RECORD.encode()]
+    return [await decoder.message(one.value or b"", EvidenceDisputed) for one in disputes]
+
+
+async def test_what_is_disputed_is_the_answer_that_was_acted_on_last_whichever_process_did(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand, first = await answered(rig, requester)
+        dispute_id = await requester.dispute(demand.demand_id, WRONG)
+        second = await rig.correct(demand, dispute_id, first, has_debt=False)
+        await rig.until_done(*ANSWERED, "case corrected paper-a False")
+    async with rig.made() as another:
+        await another.dispute(demand.demand_id, WRONG)
+    before, after = await sent(rig)
+    assert (before.dispute_id, before.answer_digest, before.official) == (dispute_id, first, "clerk-4")
+    assert (after.answer_digest, after.original) == (second, before.original)
+    assert rig.bus.records(f"demand.submitted.{HET}")[0].value == before.original
+
+
+async def test_an_upheld_answer_is_told_once_for_each_dispute(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand, first = await answered(rig, requester)
+        for number in (1, 1, 2):
+            await rig.uphold(demand, demand_id(number), first)
+        await rig.read()
+        assert await rig.done() == [*ANSWERED, "case upheld paper-a", "case upheld paper-a"]
+        assert rig.counted("upheld") == 3
+
+
+async def test_a_holders_own_correction_is_acted_on_once_and_one_that_is_no_news_never(rig: DurableRig) -> None:
+    news, no_news, late = demand_id(1), demand_id(2), demand_id(3)
+    async with rig.running() as requester:
+        demand, _ = await answered(rig, requester)
+        await rig.correct(demand, no_news)
+        await rig.read()
+    async with rig.running():
+        await rig.correct(demand, news, has_debt=False)
+        await rig.correct(demand, no_news)  # again, when it would be news
+        await rig.correct(demand, news, has_debt=False)
+        await rig.correct(demand, late)
+        await rig.correct(demand, news, has_debt=False)
+        await rig.read()
+        assert rig.counted("corrected") == 2
+    assert await rig.done() == [*ANSWERED, "case corrected paper-a False", "case corrected paper-a True"]
+    assert rig.letters() == []
+
+
+async def test_a_correction_that_comes_first_is_the_answer_and_completes_once(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester)
+        await rig.resolve(demand)
+        await rig.correct(demand, demand_id(1), has_debt=False)
+        await rig.provide(demand)  # what the register said before it was put right
+        await rig.correct(demand, demand_id(1), has_debt=False)
+        await rig.read()
+        assert await rig.done() == ["case resolved", "case received paper-a False", "case completed"]
+        assert rig.counted("other_content") == 1
+
+
+async def test_a_correction_of_a_disputed_answer_that_comes_before_it_is_a_dead_letter_to_be_replayed(
+    rig: DurableRig,
+) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester)
+        await rig.resolve(demand)
+        await rig.correct(demand, demand_id(1), b"x" * 32, has_debt=False)
+        await rig.uphold(demand, demand_id(2), b"x" * 32)
+        await rig.provide(demand)
+        await rig.read()
+        assert await rig.done() == ANSWERED
+    assert rig.letters() == [("evidence.provided", "unsolicited_answer")] * 2
+
+
+async def test_what_another_agency_corrects_or_upholds_is_rejected(
+    rig: DurableRig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with rig.running() as requester:
+        demand, first = await answered(rig, requester)
+        await rig.correct(demand, demand_id(1), first, has_debt=False, provider="somebody-else")
+        await rig.correct(demand, demand_id(1), first, has_debt=False, requester="justice-notary")
+        await rig.read()
+        assert rig.counted("rejected") == 2
+        assert await rig.done() == ANSWERED
+    assert capsys.readouterr().out.count("answer.rejected") == 2
+
+
+async def test_a_callback_that_fails_on_an_upheld_answer_undoes_itself_alone(rig: DurableRig) -> None:
+    async with rig.made() as requester:
+        tried: list[UUID] = []
+
+        @requester.upheld
+        async def fails(transaction: object, demand: Demand, told: object) -> None:
+            tried.append(demand.demand_id)
+            raise KeyError("a flaw of the application")
+
+        task = asyncio.create_task(requester.run())
+        demand = await rig.ask(requester)
+        await rig.resolve(demand)
+        first = await rig.provide(demand)
+        await rig.uphold(demand, demand_id(1), first)
+        await rig.correct(demand, demand_id(2), first, has_debt=False)
+        await rig.until_done(*ANSWERED, "case corrected paper-a False")
+        requester.stop()
+        await task
+    assert set(tried) == {demand.demand_id}
+    assert rig.letters() == [("evidence.provided", "handler_failed")]
+
+
+async def test_what_cannot_be_disputed(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester)
+        with pytest.raises(NotFoundError, match="kept"):
+            await requester.dispute(demand_id(77), WRONG)
+        with pytest.raises(NotFoundError, match="accepted"):
+            await requester.dispute(demand.demand_id, WRONG)
+        await rig.resolve(demand)
+        await rig.provide(demand)
+        await rig.until_done(*ANSWERED)
+        rig.bus.faults.send = _not_written
+        with pytest.raises(DeliveryError):
+            await requester.dispute(demand.demand_id, WRONG)
+        rig.bus.faults.send = lambda record: None
+        await requester.dispute(demand.demand_id, WRONG)  # by another producer
+        rig.now = demand.expires_at + timedelta(seconds=1)
+        with pytest.raises(NotFoundError, match="expired"):
+            await requester.dispute(demand.demand_id, WRONG)
+    assert len(await sent(rig)) == 1
+    assert len(rig.bus.records(PROVIDED)) == 1
+
+
+def _not_written(record: Outgoing) -> SendFault | None:
+    return SendFault.NOT_WRITTEN if record.topic.startswith("demand.submitted") else None
