@@ -9,15 +9,21 @@ register is now. The answer supersedes whatever was said before; who was told th
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import secrets
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+import structlog
+
 from chopar.bus.port import Bus, Outgoing, Record, TopicPartition
-from chopar.errors import ChoparError, DeliveryError, RecordError, UnavailableError
+from chopar.errors import ChoparError, ConfigurationError, DeliveryError, RecordError, UnavailableError
+from chopar.identifiers import uuid7
 from chopar.messages.demand import MAX_LIFE
 from chopar.messages.evidence import EvidenceRequested
 from chopar.provider import ProviderHandler
@@ -31,6 +37,8 @@ _BATCH = 1000
 _LISTEN_SECONDS = 0.5
 _CLOCKS_APART = timedelta(hours=1)
 
+_log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
 class CorrectionSent:
@@ -38,6 +46,22 @@ class CorrectionSent:
 
     read: int
     corrected: int
+
+
+def read_identifiers(file: Path) -> frozenset[str]:
+    """Identifiers from a file, one a line; `-` reads them from the standard input.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is empty.
+    """
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--correct: {file} cannot be read ({type(error).__name__})") from None
+    found = frozenset(line.strip() for line in text.splitlines() if line.strip())
+    if not found:
+        raise ConfigurationError("--correct: no identifier is named; one a line is due")
+    return found
 
 
 class Corrections:
@@ -70,6 +94,20 @@ class Corrections:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._producer.stop()
+
+    async def correct_all(self, identifiers: Collection[str]) -> CorrectionSent:
+        """Answer again all requests that name one of these: as their subject, or as a parameter.
+
+        Raises:
+            UnavailableError: as of `correct`. Who was told before is told no news by another call.
+        """
+        wanted = frozenset(identifiers)
+        correction_id = uuid7(self._clock(), secrets.randbits(74))
+        sent = await self.correct(
+            lambda asked: asked.subject.id in wanted or not wanted.isdisjoint(asked.parameters.values()), correction_id
+        )
+        _log.info("answers.corrected", correction_id=str(correction_id), read=sent.read, corrected=sent.corrected)
+        return sent
 
     async def correct(self, concerns: Concerns, correction_id: UUID) -> CorrectionSent:
         """Answer again, as the register is now, all requests that are concerned and have not expired.

@@ -47,12 +47,23 @@ def parser(process: str, about: str, *, program: str | None = None) -> argparse.
 def register_parser(process: str, about: str) -> argparse.ArgumentParser:
     """The options that a process with a register takes beside: what it does with it before it exits."""
     options = parser(process, about)
+    correct_option(options)
     options.add_argument("--seed", action="store_true", help="fill the register with synthetic entries, and exit")
     options.add_argument("--migrate", action="store_true", help="bring the register's tables up to date, and exit")
     options.add_argument(
         "--backup", metavar="FILE", type=Path, help="copy the register (SQLite; also while it is in use), and exit"
     )
     return options
+
+
+def correct_option(options: argparse.ArgumentParser) -> None:
+    """The option by which a holder says that it was wrong about somebody; `chopar.provider_process` does it."""
+    options.add_argument(
+        "--correct",
+        metavar="FILE",
+        type=Path,
+        help="answer again those who asked about the PINFLs or STIRs of FILE (one a line; - reads them), and exit",
+    )
 
 
 def run(

@@ -21,11 +21,12 @@ from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
+from chopar.corrections import Corrections, read_identifiers
 from chopar.errors import SchemaRegistryUnavailableError
 from chopar.messages.evidence import Evidence
 from chopar.observe import Ready, health_app
 from chopar.observe import serve as serve_http
-from chopar.process import parser, run
+from chopar.process import correct_option, parser, run
 from chopar.provider import RECORDS, Provider, ProviderHandler
 from chopar.record_fields import require_equal_fields
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
@@ -36,6 +37,10 @@ _ASK_AGAIN_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 
 _log = structlog.get_logger()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,11 @@ async def serve(
     settings: AnsweringSettings,
     stop: asyncio.Event,
     files: SchemaFiles | None = None,
+    *,
+    correct: Path | None = None,
 ) -> None:
     """Answer one agency's requests until `stop` is set; the arguments are those of `Served` and `serve_all`."""
-    await serve_all([Served(provider, register, evidence)], settings, stop, files)
+    await serve_all([Served(provider, register, evidence)], settings, stop, files, correct=correct)
 
 
 def run_provider(
@@ -94,14 +101,20 @@ def run_provider(
         files = SchemaFiles.shipped()
         if schemas is not None:
             files = files.with_texts(SchemaFiles.from_folder(schemas).texts)
-        await serve(provider, register, evidence, settings, stop, files)
+        await serve(provider, register, evidence, settings, stop, files, correct=arguments.correct)
 
     options = parser("", f"Answers for {provider.agency}.", program=provider.agency)
+    correct_option(options)
     return run(Settings, main, options, argv)
 
 
 async def serve_all(
-    served: Sequence[Served], settings: AnsweringSettings, stop: asyncio.Event, files: SchemaFiles | None = None
+    served: Sequence[Served],
+    settings: AnsweringSettings,
+    stop: asyncio.Event,
+    files: SchemaFiles | None = None,
+    *,
+    correct: Path | None = None,
 ) -> None:
     """Answer requests until `stop` is set; what is in hand is finished first.
 
@@ -114,10 +127,12 @@ async def serve_all(
         stop: set by a signal.
         files: the schemas to read and write with, where the evidence is of one's own
             (`SchemaFiles.shipped().with_texts(...)`); those shipped by default.
+        correct: a file of identifiers, one a line, or `-`. Who asked about them is answered again as the registers are
+            now, and that is all that is done.
 
     Raises:
-        ConfigurationError: an address is not loopback, a secret is not as it should be, or an evidence record has other
-            fields than its class.
+        ConfigurationError: an address is not loopback, a secret or that file is not as it should be, or an evidence
+            record has other fields than its class.
         StopError: going on would lose something.
         UnavailableError: the broker was away for too long; the supervisor starts this process again.
     """
@@ -135,19 +150,35 @@ async def serve_all(
     missing = {"schema_registry": "schema ids are being asked for"}
     consumed = ConsumeMetrics(metrics)
 
-    def loop_of(one: Served) -> ConsumeLoop:
+    secrets = Gauge("chopar_secret", "1 for the check value of a secret", ["agency", "check"], registry=metrics)
+
+    def handler_of(one: Served) -> ProviderHandler:
         secret = ensure_secret(settings.home, one.provider.agency)
         # Instances with different secrets give different answers to one request: an alert compares what they show here.
         secrets.labels(one.provider.agency, check_value(secret)).set(1)
-        handler = ProviderHandler(
+        return ProviderHandler(
             one.provider,
             one.register,
             encoder=encoder,
             decoder=decoder,
             secret=secret,
-            clock=lambda: datetime.now(UTC),
+            clock=_now,
             metrics=metrics,
         )
+
+    if correct is not None:
+        identifiers = read_identifiers(correct)
+        try:
+            await encoder.prepare(*RECORDS, *{record for one in served for record in one.evidence})
+            for one in served:
+                async with Corrections(handler_of(one), bus, decoder, _now) as corrections:
+                    await corrections.correct_all(identifiers)
+        finally:
+            await registry.aclose()
+        return
+
+    def loop_of(one: Served) -> ConsumeLoop:
+        handler = handler_of(one)
         replays = Replays(bus, one.provider.group, files, registry)
         return ConsumeLoop(
             bus,
@@ -160,7 +191,6 @@ async def serve_all(
             notes=settings.home / "tried",
         )
 
-    secrets = Gauge("chopar_secret", "1 for the check value of a secret", ["agency", "check"], registry=metrics)
     loops = {one.provider.agency: loop_of(one) for one in served}
 
     def ready() -> dict[str, str]:

@@ -26,7 +26,9 @@ async def main(settings: BenefitsSettings, arguments: argparse.Namespace, stop: 
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 
-        await serve(provider, register, [SocialRegisterCategory, AssignedBenefits], settings, stop)
+        await serve(
+            provider, register, [SocialRegisterCategory, AssignedBenefits], settings, stop, correct=arguments.correct
+        )
     finally:
         await register.close()
         await store.close()

@@ -29,7 +29,7 @@ async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, 
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 
-        await serve(provider, register, CIVIL_STATUS_EVIDENCE, settings, stop)
+        await serve(provider, register, CIVIL_STATUS_EVIDENCE, settings, stop, correct=arguments.correct)
     finally:
         await register.close()
         await store.close()

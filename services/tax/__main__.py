@@ -25,7 +25,7 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
             return
         from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
 
-        await serve(provider, store, [TaxDebt], settings, stop)
+        await serve(provider, store, [TaxDebt], settings, stop, correct=arguments.correct)
     finally:
         await store.close()
 

@@ -44,7 +44,7 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
         from chopar.provider_process import Served, serve_all  # not for a seeding, which needs no broker
 
         served = [Served(provider_of(company), register, [UtilityDebt]) for company, register in registers.items()]
-        await serve_all(served, settings, stop)
+        await serve_all(served, settings, stop, correct=arguments.correct)
     finally:
         for register in registers.values():
             await register.close()

@@ -1,10 +1,13 @@
 """The command line on a running stack: up, again, status, demands and refusals; what it survives is in test_kill."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
-from tests.e2e.stack_fixture import Cli, RunningStack
+from tests.e2e.stack_fixture import CHECKOUT, Cli, RunningStack
 
 pytestmark = pytest.mark.broker
 
@@ -75,6 +78,27 @@ def test_a_disputed_answer_that_the_register_still_gives_stands(cli: Cli, pinfl:
     missing = cli("demand", "dispute", demand_id, "address-reference-certificate", *flags)
     assert (missing.code, missing.out) == (1, "")
     assert "nothing that can be disputed" in missing.err
+
+
+def test_a_holder_that_was_wrong_answers_again_whoever_asked(cli: Cli, stack: RunningStack, pinfl: str) -> None:
+    created = cli.demand(pinfl)
+    home = cli.home / "tax"
+    settings = {
+        "CHOPAR_TAX_HOME": str(home),
+        "CHOPAR_TAX_STORE__URL": f"sqlite+aiosqlite:///{home}/register.sqlite3",
+        "CHOPAR_TAX_KAFKA__BOOTSTRAP": stack.address("bootstrap"),
+        "CHOPAR_TAX_SCHEMA_REGISTRY__URL": stack.address("registry"),
+        "CHOPAR_TAX_HTTP__ADDRESS": "127.0.0.1:1",  # nothing listens: it does this and ends
+    }
+    command = [sys.executable, "-m", "services.tax", "--correct", "-"]
+    told = subprocess.run(
+        command, input=pinfl, capture_output=True, text=True, env={**os.environ, **settings}, cwd=CHECKOUT, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "answers.corrected" in told.stdout
+    assert pinfl not in told.stdout + told.stderr
+    traced = cli("demand", "trace", created.data["demand_id"], "--format", "json")
+    assert [hop["record"] for hop in traced.data["hops"]].count("chopar.evidence.EvidenceCorrected") == 1
 
 
 @pytest.mark.parametrize(

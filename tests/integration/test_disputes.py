@@ -11,7 +11,7 @@ from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus, Record
 from chopar.cli.demand_dispute import dispute, objection_of, records_of
 from chopar.completion import Delivered, Upheld
-from chopar.corrections import Corrections, CorrectionSent
+from chopar.corrections import Corrections, CorrectionSent, read_identifiers
 from chopar.disputes import Objection
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import PersonId, uuid7
@@ -22,6 +22,7 @@ from chopar.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from services.tax.model import DebtEntry
 from tests.builders import PERSON, SECOND_PERSON
+from tests.integration import test_alternatives as alternatives
 from tests.world import DEADLINE_SECONDS, World, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed AIOKafka:ResourceWarning")
@@ -115,6 +116,20 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
         objection_of(PAPER, "because", [], None)
 
 
+async def test_what_the_next_holder_has_said_is_disputed_in_the_same_exchange(tmp_path: Path) -> None:
+    async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path) as here:
+        await alternatives.start(here, {alternatives.SECOND: [PERSON]})
+        async with here.requester(HET) as requester:
+            exchange = await alternatives.ask(requester)
+            events = await follow(exchange)
+            assert [has_debt(event) for event in events[1:]] == [None, False]
+            dispute_id = await requester.dispute(exchange, Objection(alternatives.PAPER, DisputeReason.WRONG_VALUE))
+            [upheld] = await follow(exchange)
+            assert isinstance(upheld, Upheld)
+            assert (upheld.dispute_id, upheld.document.provider) == (dispute_id, alternatives.SECOND[0])
+            assert exchange.complete
+
+
 async def test_what_cannot_be_disputed_is_said_before_anything_is_sent(here: World) -> None:
     async with here.requester(HET) as requester:
         exchange = await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[PAPER])
@@ -167,14 +182,27 @@ async def test_a_holder_that_was_wrong_tells_everybody_whom_it_has_told(here: Wo
             for _ in range(2):
                 sent = await corrections.correct(lambda asked: subject_of(asked) == PersonId(PERSON), fixed)
                 assert sent == CorrectionSent(read=3, corrected=2)
+            assert await corrections.correct_all([SECOND_PERSON]) == CorrectionSent(read=3, corrected=1)
         for exchange in exchanges[:2]:
             [corrected] = await follow(exchange)
             assert isinstance(corrected, Delivered)
             assert (has_debt(corrected), corrected.correction_id) == (False, fixed)
     answers = await here.records(f"evidence.provided.{HET}")
     kinds = [(record.header("ce_type") or b"").decode().rpartition(".")[2] for record in answers]
-    assert (kinds.count("EvidenceProvided"), kinds.count("EvidenceCorrected")) == (3, 4)
-    assert len({record.header("ce_id") for record in answers}) == 5  # the same again has the same id
+    assert (kinds.count("EvidenceProvided"), kinds.count("EvidenceCorrected")) == (3, 5)
+    assert len({record.header("ce_id") for record in answers}) == 6  # the same again has the same id
+
+
+def test_who_is_concerned_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "people"
+    file.write_text(f"{PERSON}\n\n  {SECOND_PERSON} \n", "utf-8")
+    assert read_identifiers(file) == {PERSON, SECOND_PERSON}
+    for content in (b"", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="--correct"):
+            read_identifiers(file)
+    with pytest.raises(ConfigurationError, match="FileNotFoundError"):
+        read_identifiers(tmp_path / "nothing")
 
 
 async def test_nothing_of_a_person_stands_around_a_dispute(here: World, caplog: pytest.LogCaptureFixture) -> None:
