@@ -48,7 +48,9 @@ def init(
     holder = agency or name
     known = session.run(lambda: grounds_in_force(session))
     grounds = known.of_type(evidence, holder) if known else ()
-    plan = Plan.of(name, agency=holder, evidence_type=evidence, fields=field or [], grounds=grounds)
+    plan = Plan.of(
+        name, agency=holder, evidence_type=evidence, fields=field or [], grounds=grounds, addresses=_addresses(session)
+    )
     folder = into or session.cwd / name
     files = write(plan, folder)
     if known is None and not field:
@@ -67,6 +69,16 @@ def init(
     }
     session.output.show(data, *files, f"\nBegin with {folder}/README.md")
     return ExitCode.DONE
+
+
+def _addresses(session: Session) -> dict[str, str]:
+    """Where the stack is that runs here, if one does."""
+    from chopar.errors import UnavailableError
+
+    try:
+        return {"bootstrap": session.bootstrap, "registry": session.registry}
+    except UnavailableError:
+        return {}
 
 
 @app.command("check")

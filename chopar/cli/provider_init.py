@@ -44,6 +44,8 @@ class Plan:
         fields: of its record; none where that is the library's.
         shipped: the library's record for this evidence type, if its fields are to be had.
         grounds: that let it through, as far as they are known.
+        bootstrap: where Kafka is, for its README.
+        registry: where the schema registry is, for the same.
     """
 
     name: str
@@ -52,12 +54,21 @@ class Plan:
     fields: tuple[Field, ...]
     shipped: type[Evidence] | None = None
     grounds: tuple[Ground, ...] = ()
+    bootstrap: str = "127.0.0.1:19092"
+    registry: str = "http://127.0.0.1:18081"
 
     @classmethod
     def of(
-        cls, name: str, *, agency: str, evidence_type: str, fields: Sequence[str], grounds: Sequence[Ground] = ()
+        cls,
+        name: str,
+        *,
+        agency: str,
+        evidence_type: str,
+        fields: Sequence[str],
+        grounds: Sequence[Ground] = (),
+        addresses: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """A plan from what was typed, and from the grounds in force for the evidence type.
+        """A plan from what was typed, and from the grounds in force for the evidence type; `addresses` as of the class.
 
         Raises:
             ConfigurationError: a name is none; says which and what is due.
@@ -66,7 +77,7 @@ class Plan:
             raise ConfigurationError("NAME: small letters, digits and hyphens, as pension-office")
         if not _NAME.fullmatch(evidence_type):
             raise ConfigurationError("--evidence: small letters, digits and hyphens, as pension-status")
-        plan = cls(name, agency_id(agency), evidence_type, (), grounds=tuple(grounds))
+        plan = cls(name, agency_id(agency), evidence_type, (), grounds=tuple(grounds), **(addresses or {}))
         if plan.package in {"chopar", "tests"} | sys.stdlib_module_names:
             raise ConfigurationError(f"NAME: Python would take {plan.package} for another package of that name")
         if any(keyword.iskeyword(one) or one in _NAMES for one in (plan.function, plan.record)):
@@ -102,6 +113,8 @@ class Plan:
             "record": self.record,
             "function": self.function,
             "evidence_type": self.evidence_type,
+            "bootstrap": self.bootstrap,
+            "registry_url": self.registry,
             "register": f"register of {self.agency}",
             **self._subjects(),
             **(self._of_library() if self.shipped is not None else self._own()),

@@ -91,8 +91,13 @@ def test_without_fields_it_has_those_that_the_grounds_let_through(
 ) -> None:
     """Of the library's own record where it ships one; and `check` finds that nothing is lacking."""
     words = ["provider", "init", "some-office", "--agency", agency, "--evidence", evidence, "--gateway", gateway]
-    code, out, err = run(*words, "--format", "json", cwd=tmp_path, monkeypatch=monkeypatch)
+    where = ["--bootstrap", "127.0.0.1:29192", "--registry", "127.0.0.1:28181"]
+    code, out, err = run(*words, *where, "--format", "json", cwd=tmp_path, monkeypatch=monkeypatch)
     assert (code, err) == (0, "")
+    readme = (tmp_path / "some-office" / "README.md").read_text()
+    assert "CHOPAR_SOME_OFFICE_KAFKA__BOOTSTRAP=127.0.0.1:29192\n" in readme
+    assert "CHOPAR_SOME_OFFICE_SCHEMA_REGISTRY__URL=http://127.0.0.1:28181\n" in readme
+    assert "export CHOPAR_SOME_OFFICE_HOME=$PWD/state\n" in readme
     written = json.loads(out)
     shipped = evidence == "utility-debt"
     assert written["record"].startswith("chopar.evidence." if shipped else "some_office.")
