@@ -46,7 +46,6 @@ def convert(facts: Facts) -> dict[str, bytes]:
         DOCUMENTS: {"document": _documents(facts)},
         PROHIBITED: {"coverage": _coverages(facts), "entry": _prohibited(facts)},
         GROUNDS: {"ground": grounds},
-        # No source names two holders of which either would do for one requester: `ours.toml` has no order today.
         DIRECTORY: {"holding": _directory(facts, grounds), "alternatives": facts.ours.get("alternatives", [])},
     }
     files = {name: document(_HEADING, parts).encode("utf-8") for name, parts in arrays.items()}

@@ -2,17 +2,19 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chopar.alternatives import following
 from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Upheld
 from chopar.messages.demand import DemandResolved, ResolvedDocument
 from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
-from tests.builders import NOW
+from tests.builders import NOW, demand, demand_id
 
 FILE = Path(__file__).parents[2] / "docs" / "vectors" / "completeness.json"
 GIVEN = json.loads(FILE.read_text(encoding="utf-8"))
@@ -86,14 +88,33 @@ def said(event: Delivered | Upheld | Rejected | Repeated | None) -> dict[str, An
 
 
 class Asker:
-    """Runs a vector; a restart leaves it nothing but what it has to keep."""
+    """Runs a vector; a restart leaves it nothing but what it has to keep.
 
-    def __init__(self) -> None:
+    Args:
+        asked: who was asked by demands before this one.
+    """
+
+    def __init__(self, asked: Sequence[dict[str, str]] = ()) -> None:
         self.completion = Completion(VALUE, EXPIRES)
+        self.followed: set[str] = set()
+        """Documents whose next holder was asked by a demand that has not ended."""
+        papers = [{"type": one["document_type"]} for one in GIVEN["documents"].values()]
+        follows = {"demand_id": demand_id(9), "asked": tuple(asked)} if asked else None
+        self.demand = demand(demand_id=GIVEN["demand"]["demand_id"], documents=tuple(papers), follows=follows)
 
     def take(self, step: dict[str, Any]) -> dict[str, Any]:
         found = self._take(step)
-        return {**found, "complete": self.completion.complete}
+        return {**found, "complete": self.completion.complete and not self.followed}
+
+    def asks(self, event: Delivered) -> dict[str, Any]:
+        """Whom the answer leads to."""
+        made = following(self.demand, event, self.completion.resolved)
+        if made is None:
+            return {}
+        assert made.follows is not None
+        [paper] = made.documents
+        self.followed.add(paper.type)
+        return {"asks": {"document": paper.type, "asked": [one.model_dump() for one in made.follows.asked]}}
 
     def _take(self, step: dict[str, Any]) -> dict[str, Any]:
         if "resolved" in step:
@@ -106,6 +127,9 @@ class Asker:
             if former.resolved is not None:
                 self.completion.restore(former.resolved, copy.deepcopy(dict(former.awaited)))
             return {"event": "nothing"}
+        if "following_ended" in step:
+            self.followed.remove(step["following_ended"])
+            return {"event": "nothing"}
         if "upheld" in step:
             upheld = EvidenceUpheld.model_validate(envelope(step["upheld"]), strict=False)
             if not self.completion.knows(upheld.request_id):
@@ -116,18 +140,19 @@ class Asker:
         if not self.completion.knows(provided.request_id):
             assert self.completion.answer(provided, *rest) is None
             return {"event": "unknown_request"}
-        return said(self.completion.answer(provided, *rest))
+        event = self.completion.answer(provided, *rest)
+        return {**said(event), **(self.asks(event) if isinstance(event, Delivered) else {})}
 
 
 @pytest.mark.parametrize("vector", GIVEN["vectors"], ids=[vector["name"] for vector in GIVEN["vectors"]])
 def test_the_published_vectors(vector: dict[str, Any]) -> None:
-    asker = Asker()
+    asker = Asker(vector.get("asked", ()))
     for number, step in enumerate(vector["steps"]):
         assert asker.take(step["in"]) == step["out"], f"step {number}"
 
 
 def test_the_vectors_are_of_the_demand_that_they_name() -> None:
-    assert GIVEN["format"] == 2
+    assert GIVEN["format"] == 3
     assert Completion(VALUE, EXPIRES).digest.hex() == GIVEN["demand"]["digest"]
     assert len({vector["name"] for vector in GIVEN["vectors"]}) == len(GIVEN["vectors"])
 
