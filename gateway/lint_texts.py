@@ -96,6 +96,7 @@ def _parts(lists: ListVersion) -> Iterator[tuple[str, Any]]:
     yield from lists.coverages.items()
     yield from lists.prohibited.items()
     yield from lists.grounds.items()
+    yield from lists.alternatives.items()
     yield from ((" ".join(place), one) for place, one in lists.directory.items())
 
 

@@ -175,7 +175,7 @@ def test_what_a_screen_reader_is_told(page: Page, address: str) -> None:
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     roles = [(n.get("role", {}).get("value"), n.get("name", {}).get("value")) for n in nodes if not n.get("ignored")]
     assert ("heading", "Вправе ли они требовать документ?") in roles
-    for name in ("Ведомство", "Услуга или процедура", "Документ"):
+    for name in ("Ведомство", "Государственная услуга или процедура", "Документ"):
         assert ("combobox", name) in roles
     assert ("group", "Кого касается дело") in roles
     assert {"main", "navigation", "banner", "contentinfo", "form"} <= {role for role, _ in roles}
@@ -191,6 +191,6 @@ def test_it_prints_the_answer_without_the_form(page: Page, address: str) -> None
     assert page.run("getComputedStyle(document.querySelector('form')).display") == "none"
     assert page.run("getComputedStyle(document.querySelector('nav')).display") == "none"
     text = page.run("document.body.innerText")
-    for words in ("bu hujjatni so'rash mumkin emas", "2022-07-01", "to'liq emas", "https://cis-legislation.com"):
+    for words in ("bu hujjatni talab qilish mumkin emas", "2022-07-01", "toʻliq emas", "https://cis-legislation.com"):
         assert words in text
     assert page.run("document.querySelector('footer code').textContent.length") == 64
