@@ -34,7 +34,7 @@ _LEADS_AHEAD = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """What came of it. `effective_at` is None where it holds already or is the first one."""
+    """What came of it. `effective_at` is None where it holds already, as the first one does."""
 
     message: ListActivated
     is_new: bool
@@ -118,7 +118,8 @@ async def activate(
     )
     foreign = leave_others and newest is not None and newest.message.activated_by != activated_by
     if newest and (foreign or _same(newest.message, message)):
-        return Activated(newest.message, is_new=False, effective_at=None)
+        coming = law.counted()[1:] and newest.message.effective_at > clock()
+        return Activated(newest.message, is_new=False, effective_at=newest.message.effective_at if coming else None)
     ids = {schema.record: schema.id for schema in schemas}
     value = frame(ids[ListActivated.RECORD], encode_body(files.parsed(ListActivated.RECORD), message))
     producer = bus.producer("gateway.activation")

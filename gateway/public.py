@@ -105,7 +105,7 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
             said = words.page(asked.flaw or "choose_all")
             return JSONResponse({"code": "invalid", "message": said}, 400, _NOT_KEPT)
         question = asked.question
-        tag = entity_tag(_FORM, "json", *_standing_parts(standing), language.value, repr(asked))
+        tag = entity_tag(_FORM, "json", texts.edition, *_standing_parts(standing), language.value, repr(asked))
         headers = {"Content-Language": language.value, **({} if is_said else {"Vary": "Accept-Language"})}
 
         def made() -> str:
@@ -151,7 +151,8 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
         older, newer = shelf.version(before, in_force=in_force), shelf.version(after, in_force=in_force)
         media_type, written = difference_words(form)
         tag = entity_tag(_FORM, older.digest, newer.digest, media_type)
-        return kept(request, tag, FOR_EVER, media_type, _OPEN, lambda: written(older, newer))
+        # The words are the code's, not the lists', so they are not kept for ever.
+        return kept(request, tag, SHORT, media_type, _OPEN, lambda: written(older, newer))
 
     return router
 

@@ -71,7 +71,7 @@ def apply(
     """
     session = Session.of(context)
     added, doubtful, done = session.run(lambda: _applied(session, text_of(file), by))
-    when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
+    when = done.effective_at.isoformat() if done.effective_at else "now" if done.is_new else "already"
     data = {
         "changed": added,
         "doubts": doubtful,

@@ -213,10 +213,11 @@ def activate_(
         "holds_from": done.effective_at,
         "activated_by": done.message.activated_by,
     }
-    when = "already" if not done.is_new else (done.effective_at.isoformat() if done.effective_at else "now")
+    when = done.effective_at.isoformat() if done.effective_at else "now" if done.is_new else "already"
     words = (
         f"list version {done.message.list_digest[:12]} with {len(lists.prohibited)} entries, "
         f"fetch mode {done.message.fetch_mode.value}, holds from: {when}"
+        + ("" if done.is_new else f" (activated before by {done.message.activated_by})")
     )
     session.output.show(row, words)
     return ExitCode.DONE

@@ -11,7 +11,8 @@ from chopar.bus.memory import MemoryBus
 from chopar.errors import ConfigurationError, LawIncompleteError
 from chopar.messages.demand import FetchMode
 from chopar.secret_files import secret_path
-from gateway.bundle import load
+from gateway.bundle import list_files, load
+from tests.standing import LISTS
 from tests.world import World, world
 
 
@@ -35,6 +36,21 @@ async def test_something_else_holds_from_a_lead_later(here: World) -> None:
     assert other.effective_at is not None
     assert (other.effective_at - here.clock()).total_seconds() > 6
     assert other.message.lead_seconds == 6
+    again = await here.activate(fetch_mode=FetchMode.VERIFIED)
+    assert (again.is_new, again.effective_at) == (False, other.message.effective_at)  # still to come
+
+
+async def test_lists_in_which_lint_finds_an_error_do_not_come_into_force(here: World, tmp_path: Path) -> None:
+    await here.prepare()
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    for name, content in list_files(LISTS).items():
+        (folder / name).write_bytes(content.replace(b"in_force_from = 2022-07-01", b"in_force_from = 9999-12-31"))
+    before = sorted((here.home / "lists").iterdir())
+    with pytest.raises(ConfigurationError, match=r"those that hold stay:(?s:.)*impossible_date"):
+        await here.activate(folder)
+    assert sorted((here.home / "lists").iterdir()) == before
+    assert not (await here.activate()).is_new
 
 
 async def test_what_somebody_else_activated_is_left_if_so_asked(here: World) -> None:

@@ -156,7 +156,7 @@ async def test_another_version_and_what_differs(web: httpx2.AsyncClient, home: P
     assert words.headers["content-type"] == "text/plain; charset=utf-8"
     assert whole["differences"][0]["words"] in words.text
     assert other in words.text
-    assert words.headers["cache-control"] == answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert words.headers["cache-control"] == answer.headers["cache-control"] == "public, max-age=300"
     assert words.headers["etag"] != answer.headers["etag"]
     same = (await web.get(f"/v1/lists/{other}/diff/{other}")).json()
     assert same["differences"] == []
