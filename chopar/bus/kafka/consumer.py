@@ -26,7 +26,7 @@ from chopar.bus.kafka.connection import (
     place_of,
     translated,
 )
-from chopar.bus.kafka.fetch_sessions import FetchSessions
+from chopar.bus.kafka.fetch_lanes import FetchLanes
 from chopar.bus.kafka.fetch_turns import FetchTurns
 from chopar.bus.kafka.joining import leave_in_mid_join, wait_longer_for_joins
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
@@ -351,7 +351,7 @@ class KafkaConsumer(KafkaFetcher):
         wait_longer_for_joins(self._client, settings.request_timeout_seconds)
         client = self._client._client
         if settings.fetch_sessions:
-            client.send = FetchSessions(client.send).send
+            client.send = FetchLanes(client.send).send
         self._turns = FetchTurns(client.send)
         client.send = self._turns.send
         self._client.subscribe(list(self._topics), listener=_Listener(self))

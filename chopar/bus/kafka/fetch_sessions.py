@@ -38,8 +38,8 @@ class _Session:
         told, self._told = self._told, asked
         if self.epoch == _FULL:
             return
-        request.topics = _by_topic((place[0], one) for place, one in asked.items() if told.get(place) != one)
-        request.forgotten_topics_data = _by_topic(place for place in told if place not in asked)
+        request.topics = by_topic((place[0], one) for place, one in asked.items() if told.get(place) != one)
+        request.forgotten_topics_data = by_topic(place for place in told if place not in asked)
 
     def answered(self, response: Any) -> None:
         """Go on with the session, if the broker does."""
@@ -96,7 +96,8 @@ class FetchSessions:
         return response
 
 
-def _by_topic(items: Iterable[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
+def by_topic(items: Iterable[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
+    """Pairs of topic and item, as requests have them."""
     found: dict[str, list[Any]] = {}
     for topic, item in items:
         found.setdefault(topic, []).append(item)
