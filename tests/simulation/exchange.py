@@ -124,8 +124,9 @@ def letters(bus: MemoryBus) -> set[tuple[str, int, int, str]]:
 def behind(bus: MemoryBus, group: str, topic: str) -> int:
     """How many records a group has not committed."""
     committed: Mapping[TopicPartition, int] = bus.group(group).committed
-    ends = {place: part.stamped for place, part in bus.log.partitions.items() if place.topic == topic}
-    return sum(end - committed.get(place, 0) for place, end in ends.items())
+    layout, partitions = bus.log.layouts[topic], bus.log.partitions
+    places = (TopicPartition(topic, number) for number in range(layout.partitions))
+    return sum(partitions[place].stamped - committed.get(place, 0) for place in places)
 
 
 def unanswered(asked: list[Record], answers: list[Record]) -> set[bytes | None]:

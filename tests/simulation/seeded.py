@@ -123,18 +123,20 @@ class Simulation:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._objects = random.Random(~seed)  # apart, so that a seed stays what it was
+        self._virtual: Callable[[], float] = lambda: 0.0
         self.bus = MemoryBus(self._now_ms, send_timeout_seconds=2.0)
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._acknowledged: set[bytes | None] = set()
 
     def _now_ms(self) -> int:
-        return NOW_MS + int(asyncio.get_running_loop().time() * 1000)
+        return NOW_MS + int(self._virtual() * 1000)
 
     def _now(self) -> datetime:
-        return NOW + timedelta(seconds=asyncio.get_running_loop().time())
+        return NOW + timedelta(seconds=self._virtual())
 
     async def run(self) -> str:
         """Run it."""
+        self._virtual = asyncio.get_running_loop().time
         await self._prepare()
         async with asyncio.timeout(LONGEST_SECONDS):
             await asyncio.gather(self._feed(), self._disturb())

@@ -98,6 +98,8 @@ def test_what_is_the_same_in_all_messages_is_encoded_once() -> None:
         "fields": ("a", "b"),
         "final": True,
         "answer_digest": bytes(range(32)),
+        "because": "requested",
+        "correction_id": None,
     }
     number = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
     message = ExchangeRecorded(
@@ -111,6 +113,7 @@ def test_what_is_the_same_in_all_messages_is_encoded_once() -> None:
             "recorded_by": "a-provider",
             "requester": "a-requester",
             "resolution": None,
+            "dispute": None,
             **{f"access.{name}": value for name, value in entry.items() if name not in own},
         },
         encoded=("demand_id",),

@@ -63,12 +63,10 @@ class MemoryBus(MemoryState):
 
     def records(self, topic: str, partition: int | None = None) -> list[Record]:
         """What is readable of a topic, or of one partition of it, partition by partition."""
-        places = sorted(place for place in self.log.partitions if place.topic == topic)
-        return [
-            record
-            for place in places
-            if partition is None or place.partition == partition
-            for record in self.log.partitions[place].read(
-                self.log.partitions[place].start, self.log.partitions[place].shown
-            )
-        ]
+        layout = self.log.layouts.get(topic)
+        found: list[Record] = []
+        for number in range(layout.partitions if layout else 0):
+            if partition is None or number == partition:
+                part = self.log.partitions[TopicPartition(topic, number)]
+                found += part.read(part.start, part.shown)
+        return found
