@@ -405,6 +405,8 @@ class AnswersHandler:
         next_one = self._endings.following(one, delivered)
         if next_one is not None:
             delivered = replace(delivered, followed_by=next_one[0].demand_id)
+        if one.demand.follows is not None:
+            delivered = replace(delivered, asked_by=one.demand.demand_id)
 
         async def callback(connection: AsyncConnection) -> None:
             async with self._callbacks.in_time():

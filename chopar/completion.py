@@ -34,7 +34,8 @@ class Delivered:
     shown and kept, but the document is undelivered all the same. `supersedes` is the digest of the accepted answer
     whose place this one takes, `correction_id` its id, that of the dispute if one led to it; None: it corrects none.
     `followed_by` is the demand by which the next holder is asked, because this one has no record
-    (`chopar.alternatives`); None: nobody else is asked.
+    (`chopar.alternatives`); None: nobody else is asked. `asked_by` is the demand by which this one was asked, if it is
+    such a next holder; None: the application's own.
     """
 
     document: ResolvedDocument
@@ -45,6 +46,7 @@ class Delivered:
     supersedes: bytes | None = field(default=None, repr=False)
     correction_id: UUID | None = None
     followed_by: UUID | None = None
+    asked_by: UUID | None = None
 
     @property
     def ends(self) -> bool:

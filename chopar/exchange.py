@@ -314,7 +314,9 @@ class Exchange:
             next_one = following(self.demand, event, self._completion.resolved)
             if next_one is not None:
                 self._to_ask.append(next_one)
-                return replace(event, followed_by=next_one.demand_id)
+                event = replace(event, followed_by=next_one.demand_id)
+            if self.demand.follows is not None:
+                event = replace(event, asked_by=self.demand_id)
         return None if isinstance(event, Repeated) else event
 
     async def _provided(self, provided: Answered, timestamp_ms: int) -> Delivered | Rejected | Repeated | None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from chopar.cli.exit_codes import ExitCode, worst
 from chopar.completion import Delivered, Rejected, Undelivered, Upheld
 from chopar.messages.demand import (
+    Alternative,
     DemandedDocument,
     DemandResolved,
     FetchMode,
@@ -55,6 +56,7 @@ class DocumentAnswer:
             evidence: it came late.
         arrived_ms: since the demand was sent; None while something is waited for.
         request_id: by which an answer finds its document.
+        asked_next: the demand by which the next holder is asked, once one had no record.
     """
 
     document_type: str
@@ -70,6 +72,8 @@ class DocumentAnswer:
     register_coverage: str | None = None
     arrived_ms: float | None = None
     request_id: bytes | None = field(default=None, repr=False)
+    alternatives: tuple[Alternative, ...] = ()
+    asked_next: UUID | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it is printed."""
@@ -85,6 +89,7 @@ class DocumentAnswer:
             "evidence": self.evidence,
             "unavailable": self.unavailable,
             "register_coverage": self.register_coverage,
+            "alternatives": [one.model_dump(mode="json") for one in self.alternatives],
         }
 
 
@@ -147,6 +152,15 @@ class Answer:
         return replace(self, documents=documents, elapsed_ms=elapsed_ms)
 
 
+def ended(answer: Answer, elapsed_ms: float) -> Answer:
+    """The answer once nothing more comes: where the next holder could not be asked, the last one's word stands."""
+    documents = tuple(
+        replace(one, arrived_ms=elapsed_ms, next_step=ARRIVED) if one.asked_next and one.arrived_ms is None else one
+        for one in answer.documents
+    )
+    return replace(answer, documents=documents)
+
+
 def unanswered(demanded: Iterable[DemandedDocument]) -> tuple[DocumentAnswer, ...]:
     """The documents of a demand before anything was answered."""
     return tuple(DocumentAnswer(document.type, document.about) for document in demanded)
@@ -192,6 +206,7 @@ def resolved_document(document: ResolvedDocument, elapsed_ms: float) -> Document
         provider=document.provider,
         arrived_ms=None if document.outcome is Outcome.FETCH else elapsed_ms,
         request_id=document.request_id,
+        alternatives=document.alternatives,
     )
 
 
@@ -221,13 +236,17 @@ def _with(document: DocumentAnswer, event: Delivered | Undelivered, elapsed_ms: 
         open_ = document.outcome is None or (document.outcome is Outcome.FETCH and document.arrived_ms is None)
         same = (document.document_type, document.about) == (event.document_type, event.about)
         return replace(document, unavailable=UNDELIVERED, arrived_ms=elapsed_ms) if open_ and same else document
-    if document.request_id is None or document.request_id != event.document.request_id:
+    by_next = event.asked_by is not None and event.asked_by == document.asked_next
+    if not by_next and (document.request_id is None or document.request_id != event.document.request_id):
         return document
+    ends = event.ends and event.followed_by is None  # no record is shown, and not the end while the next is asked
     return replace(
         document,
+        provider=event.document.provider,
+        asked_next=event.followed_by or document.asked_next,
         evidence=event.evidence,
         unavailable=UNDELIVERED if event.late else event.unavailable.code if event.unavailable else None,
         register_coverage=event.unavailable.register_coverage if event.unavailable else None,
-        arrived_ms=elapsed_ms if event.ends else document.arrived_ms,
-        next_step=ARRIVED if event.ends else document.next_step,
+        arrived_ms=elapsed_ms if ends else document.arrived_ms,
+        next_step=ARRIVED if ends else document.next_step,
     )

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from chopar.bus.port import Bus
-from chopar.cli.demand_answer import Answer, all_refused, resolved_document, unanswered
+from chopar.cli.demand_answer import Answer, all_refused, ended, resolved_document, unanswered
 from chopar.cli.demand_flags import Asked
 from chopar.cli.gateway_client import GatewayClient
 from chopar.cli.session import Session
@@ -86,6 +86,7 @@ async def create(
                         if isinstance(event, Rejected):
                             say(f"an answer to {event.document.document_type} was rejected ({event.code})")
                         answer = answer.after(event, elapsed_ms())
+                    answer = ended(answer, elapsed_ms())
             except TimeoutError:
                 say(f"{wait_seconds:g} s are over; what is still open goes on: `{trace}`")
             except UnavailableError as error:

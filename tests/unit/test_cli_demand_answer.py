@@ -12,12 +12,14 @@ from chopar.cli.demand_answer import (
     Answer,
     DocumentAnswer,
     all_refused,
+    ended,
     exit_code,
     unanswered,
 )
 from chopar.cli.output import plain
 from chopar.completion import Delivered, Rejected, Undelivered
 from chopar.messages.demand import (
+    Alternative,
     DemandedDocument,
     DemandResolved,
     FetchMode,
@@ -29,6 +31,7 @@ from chopar.messages.demand import (
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
 
 DEMAND_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789012")
+NEXT_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789013")
 NOW = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
 
 
@@ -152,6 +155,7 @@ def test_the_object_has_exactly_the_promised_keys() -> None:
         "evidence",
         "unavailable",
         "register_coverage",
+        "alternatives",
     }
     assert set(shown["rule"]) == {
         "entry",
@@ -232,3 +236,31 @@ def test_refused_before_sending() -> None:
     answer = Answer(None, False, all_refused(unanswered([DemandedDocument(type="paper")]), "unknown_requester"))
     assert (answer.status, answer.exit_code()) == ("refused", 2)
     assert answer.documents[0].person_may_be_asked is PersonMayBeAsked.NO
+
+
+def test_the_answer_of_a_next_holder_finds_the_paper_that_the_first_had_no_record_of() -> None:
+    first, second = resolved(Outcome.FETCH, "ground", 1), resolved(Outcome.FETCH, "ground", 2)
+    answer = Answer(DEMAND_ID, False, ()).after(message(first, second), 1.0)
+    nothing = unavailable(UnavailableCode.NO_RECORD)
+    answer = answer.after(Delivered(second, {"has_debt": True}, None, True), 2.0)
+    answer = answer.after(Delivered(first, None, nothing, True, followed_by=NEXT_ID), 3.0)
+    assert (answer.status, answer.documents[0].unavailable) == ("waiting", "no_record")
+    assert answer.documents[0].next_step == "wait_for_evidence"
+    elsewhere = first.model_copy(update={"provider": "another", "request_id": bytes([9]) * 32})
+    other = answer.after(Delivered(elsewhere, {"has_debt": False}, None, True, asked_by=NEXT_ID), 4.0)
+    assert (other.status, other.documents[0].provider, other.documents[0].unavailable) == ("answered", "another", None)
+    assert other.documents[0].evidence == {"has_debt": False}
+    assert other.documents[1].evidence == {"has_debt": True}
+    # Nobody could be asked, or nobody answered: what was said last stands.
+    stands = ended(answer, 5.0)
+    assert (stands.status, stands.documents[0].unavailable, stands.exit_code()) == ("answered", "no_record", 1)
+    assert ended(other, 6.0) == other
+    undelivered = answer.after(Undelivered("paper-1", None), 5.0)
+    assert (undelivered.documents[0].unavailable, undelivered.status) == ("undelivered", "answered")
+
+
+def test_a_paper_says_who_else_may_prove_it() -> None:
+    others = (Alternative(provider="another", evidence_type="data", code="ground"),)
+    document = resolved(Outcome.FETCH, "ground", 1).model_copy(update={"alternatives": others})
+    [shown] = Answer(DEMAND_ID, False, ()).after(message(document), 1.0).to_json()["documents"]
+    assert shown["alternatives"] == [{"provider": "another", "evidence_type": "data", "code": "ground"}]
