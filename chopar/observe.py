@@ -166,7 +166,7 @@ async def serve(app: ASGIApp, address: str, until: Awaitable[object]) -> None:
         if isinstance(until, Coroutine):
             until.close()
         raise ConfigurationError(
-            f"{address}: this process cannot listen there ({error.strerror}): end what does, or set another "
+            f"{address}: this process cannot listen there ({error.strerror}): stop what does, or set another "
             f"address in the variable that ends in HTTP__ADDRESS"
         ) from None
     config = uvicorn.Config(

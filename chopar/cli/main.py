@@ -155,6 +155,8 @@ def _invoke(command: Any, noun: str, rest: list[str], session: Session, out: Tex
     except TyperException as error:
         print(_usage(error, f"{PROGRAM} {noun}"), file=err)
         return ExitCode.WRONG_USE
+    if code == _INTERRUPTED:  # Typer turns a Ctrl-C into that number, without a word
+        raise KeyboardInterrupt
     if _HELP[0] in rest:
         print(f"\n{SHARED_HELP}", file=out)
     return code if isinstance(code, int) else ExitCode.DONE

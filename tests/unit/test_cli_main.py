@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
 
 from chopar.cli import nouns
 from chopar.cli.exit_codes import ExitCode, of_error, worst
-from chopar.cli.main import main
-from chopar.cli.output import hide_rejected
+from chopar.cli.main import _invoke, main
+from chopar.cli.output import Format, Output, hide_rejected
+from chopar.cli.session import Session
 from chopar.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -108,6 +111,18 @@ def test_no_stack_is_exit_3_and_says_the_next_command(tmp_path: Path) -> None:
         assert (code, out) == (3, "")
         assert "chopar up" in err
         assert len(err.strip().splitlines()) == 1
+
+
+def test_a_ctrl_c_is_no_silent_end() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(KeyboardInterrupt):  # `main` says a sentence to it
+        _invoke(get_command(app), "interrupted", [], Session(Output(Format.TEXT, out, err)), out, err)
 
 
 def test_down_without_a_stack_is_done(tmp_path: Path) -> None:
