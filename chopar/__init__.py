@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from chopar.bus.inbox import Effect, EffectKey, Inbox, InboxMetrics
     from chopar.bus.kafka import KafkaBus
     from chopar.bus.memory import MemoryBus
-    from chopar.completion import Completion, Delivered, Rejected, Undelivered
+    from chopar.completion import Completion, Delivered, Rejected, Undelivered, Upheld
+    from chopar.corrections import Corrections
+    from chopar.disputes import Objection
     from chopar.durable_requester import Completed, DurableRequester, WaitingDocument
     from chopar.errors import ChoparError
     from chopar.identifiers import BusinessId, PersonId
     from chopar.inbox import effect_of
     from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
+    from chopar.messages.dispute import DisputeReason, EvidenceDisputed
     from chopar.messages.evidence import Evidence, EvidenceRequested
     from chopar.provider import (
         AmbiguousSubject,
@@ -37,12 +40,15 @@ _HOMES = {
     "chopar.bus.inbox": ("Effect", "EffectKey", "Inbox", "InboxMetrics"),
     "chopar.bus.kafka": ("KafkaBus",),
     "chopar.bus.memory": ("MemoryBus",),
-    "chopar.completion": ("Completion", "Delivered", "Rejected", "Undelivered"),
+    "chopar.completion": ("Completion", "Delivered", "Rejected", "Undelivered", "Upheld"),
+    "chopar.corrections": ("Corrections",),
+    "chopar.disputes": ("Objection",),
     "chopar.durable_requester": ("Completed", "DurableRequester", "WaitingDocument"),
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
     "chopar.inbox": ("effect_of",),
     "chopar.messages.demand": ("Demand", "DemandResolved", "DemandedDocument"),
+    "chopar.messages.dispute": ("DisputeReason", "EvidenceDisputed"),
     "chopar.messages.evidence": ("Evidence", "EvidenceRequested"),
     "chopar.provider": (
         "AmbiguousSubject",
@@ -66,15 +72,18 @@ __all__ = [
     "ChoparError",
     "Completed",
     "Completion",
+    "Corrections",
     "Deferred",
     "Delivered",
     "Demand",
     "DemandResolved",
     "DemandedDocument",
+    "DisputeReason",
     "DurableRequester",
     "Effect",
     "EffectKey",
     "Evidence",
+    "EvidenceDisputed",
     "EvidenceRequested",
     "Exchange",
     "HttpSchemaRegistry",
@@ -85,6 +94,7 @@ __all__ = [
     "MemoryBus",
     "NoRecord",
     "NotEntitled",
+    "Objection",
     "PersonId",
     "Provider",
     "ProviderError",
@@ -93,6 +103,7 @@ __all__ = [
     "Requester",
     "SchemaFiles",
     "Undelivered",
+    "Upheld",
     "WaitingDocument",
     "effect_of",
     "run_provider",

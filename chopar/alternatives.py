@@ -65,6 +65,11 @@ def first_of(demand: Demand) -> UUID:
     return demand.follows.demand_id if demand.follows is not None else demand.demand_id
 
 
+def asked_before(demand: Demand) -> int:
+    """How many holders were asked before the one that this demand is for."""
+    return len(demand.follows.asked) if demand.follows is not None else 0
+
+
 def _asked(demand: Demand, delivered: Delivered) -> tuple[AskedHolder, ...] | None:
     """Who was asked by now, if there is somebody to ask next."""
     document, unavailable = delivered.document, delivered.unavailable

@@ -23,6 +23,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar import requester_store as store
+from chopar.alternatives import asked_before
 from chopar.answer_callbacks import Callbacks
 from chopar.answer_endings import Endings
 from chopar.answer_times import clock_apart, say_apart
@@ -31,6 +32,7 @@ from chopar.bus.consume import Outputs
 from chopar.bus.inbox import Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Upheld
+from chopar.disputes import Objection, document_of
 from chopar.errors import (
     NotFoundError,
     RecordError,
@@ -180,19 +182,22 @@ class AnswersHandler:
             self._note(turn, one, request_id, awaited)
         return True
 
-    async def accepted(self, demand_id: UUID) -> tuple[Mapping[bytes, Awaited], Demand, bytes]:
-        """How it stands with the requests of a demand, the demand and its bytes.
+    async def answered(self, demand_id: UUID, objection: Objection) -> Open:
+        """The demand to which the last answer to a document was accepted: this one, or one that follows it.
 
         Raises:
             NotFoundError: it is not kept here.
             UnavailableError: the database or the registry does not answer.
         """
+        first = str(demand_id)
         async with self._turn() as turn:
-            await self._load(turn, [str(demand_id)])
-        one = turn.demands.get(str(demand_id))
-        if one is None:
+            await self._load(turn, [first], lock=False)
+            await self._load(turn, turn.followings.get(first, {}), lock=False)
+        if first not in turn.demands:
             raise NotFoundError("no demand of this id is kept here")
-        return one.completion.awaited, one.demand, one.kept.value
+        known = [turn.demands[one] for one in (first, *turn.followings.get(first, {})) if one in turn.demands]
+        found = [one for one in known if any(document_of(objection, each) for each in one.completion.awaited.values())]
+        return max(found, key=lambda one: asked_before(one.demand), default=turn.demands[first])
 
     async def _work(self, records: Sequence[Record]) -> Outcomes:
         outcomes: Outcomes = {}
@@ -444,12 +449,12 @@ class AnswersHandler:
         turn.outcomes[record.topic, record.partition, record.offset] = error
         turn.blocked.add((record.partition, record.key))
 
-    async def _load(self, turn: Turn, demand_ids: Iterable[str]) -> None:
+    async def _load(self, turn: Turn, demand_ids: Iterable[str], *, lock: bool = True) -> None:
         """Load demands, and those that they follow; all are locked in one order."""
         wanted = set(demand_ids) - set(turn.demands)
         firsts = await store.firsts_of(turn.batch, wanted)
         turn.firsts |= firsts
-        kept = await store.load(turn.batch, (wanted | set(firsts.values())) - set(turn.demands))
+        kept = await store.load(turn.batch, (wanted | set(firsts.values())) - set(turn.demands), lock=lock)
         for demand_id, one in kept.items():
             demand = await self._decode(one.value, Demand)
             completion = Completion(one.value, demand.expires_at)

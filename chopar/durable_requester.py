@@ -349,9 +349,11 @@ class DurableRequester(DemandSender):
             UnavailableError: database, broker or schema registry do not answer; dispute again.
         """
         now = self._clock()
-        awaited, demand, value = await self._handler.accepted(demand_id)
+        one = await self._handler.answered(demand_id, objection)
         dispute_id = uuid7(now, self._random_bits(74))
-        message = disputed(objection, demand, value, awaited, dispute_id=dispute_id, now=now)
+        message = disputed(
+            objection, one.demand, one.kept.value, one.completion.awaited, dispute_id=dispute_id, now=now
+        )
         await self._renew_producer()
         try:
             await self._send_dispute(message)

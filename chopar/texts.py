@@ -1,8 +1,8 @@
 """The sentences for codes, in three languages: messages carry codes alone, and the library renders them.
 
 `texts.toml` has them, a table for each kind of code (`outcome`, `code`, `person_may_be_asked`, `next_step`,
-`unavailable`, `always`). They state a rule and do not judge. An unknown code is rendered as itself, since a newer
-gateway may send one. `page_texts.toml` has the further words of the public page.
+`unavailable`, `dispute`, `review`, `always`). They state a rule and do not judge. An unknown code is rendered as
+itself, since a newer gateway may send one. `page_texts.toml` has the further words of the public page.
 """
 
 import hashlib

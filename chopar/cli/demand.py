@@ -126,6 +126,7 @@ def dispute(
     wait: Annotated[
         float, typer.Option(help="How long to wait for the holder.", metavar="SECONDS", min=0, max=86_400)
     ] = 30.0,
+    language: Annotated[str, typer.Option(help="Language of the sentences.", metavar="en|uz|ru")] = "en",
 ) -> int:
     """Have the holder look again at an answer, and print what it says: its answer stands, or another takes its place.
 
@@ -133,11 +134,12 @@ def dispute(
     """
     from chopar.cli.demand_dispute import dispute_in, objection_of
     from chopar.cli.demand_trace import read_demand_id
+    from chopar.texts import Texts, language_of
 
-    session = Session.of(context)
+    session, spoken = Session.of(context), language_of(language)
     asked, objection = read_demand_id(demand_id), objection_of(document, reason, field or [], official)
     review = session.run(lambda: dispute_in(session, asked, objection, wait))
-    session.output.show(review.to_json(), *review.to_text())
+    session.output.show(review.to_json(), *review.to_text(Texts.shipped(), spoken))
     return review.exit_code()
 
 

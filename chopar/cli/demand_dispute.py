@@ -22,6 +22,7 @@ from chopar.errors import ConfigurationError, NotFoundError, RecordError
 from chopar.identifiers import AgencyId, uuid7_milliseconds
 from chopar.messages.dispute import DisputeReason
 from chopar.requester import Exchange, Requester
+from chopar.texts import Language, Texts
 from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, suffix_of
 
 _CLOCKS_APART_MS = 2 * 60 * 1000
@@ -58,19 +59,14 @@ class Review:
             "unavailable": None if said is None or said.unavailable is None else said.unavailable.code,
         }
 
-    def to_text(self) -> list[Table | str]:
-        """As a line, and the evidence where there is some."""
-        words = {
-            "upheld": "the holder has looked again, and its answer stands",
-            "corrected": "the holder has corrected its answer",
-            "waiting": "the holder has not looked yet; what it says goes to the agency's system",
-        }
-        parts: list[Table | str] = [f"{self.document_type}: {words[self.status]}"]
+    def to_text(self, texts: Texts, language: Language) -> list[Table | str]:
+        """As a sentence, and the evidence where there is some."""
+        parts: list[Table | str] = [f"{self.document_type}: {texts.say('review', self.status, language)}"]
         if self.said is not None and self.said.evidence is not None:
             rows = [(name, str(value)) for name, value in self.said.evidence.items() if value is not None]
             parts.append(Table(("field", "value"), rows))
         elif self.said is not None and self.said.unavailable is not None:
-            parts.append(f"no evidence: {self.said.unavailable.code}")
+            parts.append(texts.say("unavailable", self.said.unavailable.code, language))
         return parts
 
 

@@ -65,7 +65,7 @@ def test_a_provider_has_thirty_lines_and_a_requester_twenty() -> None:
 
 def test_every_code_stands_in_the_guide_in_three_languages() -> None:
     texts = tomllib.loads((Path(__file__).parents[2] / "chopar" / "texts.toml").read_text("utf-8"))
-    for kind in ("outcome", "code", "next_step", "unavailable", "always"):
+    for kind in ("outcome", "code", "next_step", "unavailable", "dispute", "review", "always"):
         for code, said in texts[kind].items():
             assert f"| `{code}` | {said['uz']} | {said['ru']} | {said['en']} |" in GUIDE
 

@@ -16,6 +16,7 @@ from chopar.errors import DeliveryError, NotFoundError
 from chopar.messages.demand import Demand
 from chopar.messages.dispute import DisputeReason, EvidenceDisputed
 from chopar.schema_registry import Decoder
+from tests import next_holders
 from tests.builders import demand_id
 from tests.durable_rig import FILES, HET, PROVIDED, DurableRig
 
@@ -28,7 +29,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[DurableRig]:
     made = DurableRig(tmp_path)
     await made.start()
     yield made
-    await made.engine.dispose()
+    await made.close()
 
 
 async def answered(rig: DurableRig, requester: DurableRequester) -> tuple[Demand, bytes]:
@@ -147,6 +148,42 @@ async def test_a_callback_that_fails_on_an_upheld_answer_undoes_itself_alone(rig
         await task
     assert set(tried) == {demand.demand_id}
     assert rig.letters() == [("evidence.provided", "handler_failed")]
+
+
+async def test_of_several_holders_the_last_ones_answer_is_disputed_by_the_first_demands_id(
+    rig: DurableRig,
+) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester)
+        await next_holders.resolve(rig, demand)
+        nothing = await next_holders.find_nothing(rig, demand)
+        await rig.until_done("case resolved", "case received paper-a no_record")
+        await requester.dispute(demand.demand_id, WRONG)
+        _, following = await demands(rig)
+        await next_holders.resolve(rig, following)
+        first = await next_holders.find(rig, following)
+        await rig.until_done("case resolved", "case received paper-a no_record", *ANSWERED[1:])
+        dispute_id = await requester.dispute(demand.demand_id, WRONG)
+        provider, evidence_type = next_holders.HOLDERS[1]
+        who = {"provider": provider, "evidence_type": evidence_type}
+        await rig.correct(following, dispute_id, first, has_debt=False, **who)
+        await rig.until_done(
+            "case resolved", "case received paper-a no_record", *ANSWERED[1:], "case corrected paper-a False"
+        )
+    disputed = {one.demand_id: one.answer_digest for one in await sent(rig)}
+    assert disputed == {demand.demand_id: nothing, following.demand_id: first}
+
+
+async def demands(rig: DurableRig) -> list[Demand]:
+    """The two demands on the topic, once both are there."""
+    decoder, topic = Decoder(FILES, rig.registry), f"demand.submitted.{HET}"
+    async with asyncio.timeout(20):
+        while True:
+            values = [one.value for one in rig.bus.records(topic) if one.header("ce_type") == Demand.RECORD.encode()]
+            if len(set(values)) == 2:
+                found = [await decoder.message(value or b"", Demand) for value in dict.fromkeys(values)]
+                return sorted(found, key=next_holders.turn_of)
+            await asyncio.sleep(0.01)
 
 
 async def test_what_cannot_be_disputed(rig: DurableRig) -> None:

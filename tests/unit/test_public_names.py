@@ -6,11 +6,12 @@ import sys
 import chopar
 
 PUBLIC = {
-    "AmbiguousSubject", "BusinessId", "ChoparError", "Completed", "Completion", "Deferred", "Delivered", "Demand",
-    "DemandResolved", "DemandedDocument", "DurableRequester", "Effect", "EffectKey", "Evidence",
-    "EvidenceRequested", "Exchange", "HttpSchemaRegistry", "InMemorySchemaRegistry", "Inbox", "InboxMetrics",
-    "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled", "PersonId", "Provider", "ProviderError", "ProviderHandler",
-    "Rejected", "Requester", "SchemaFiles", "Undelivered", "WaitingDocument", "effect_of", "run_provider", "subject_of",
+    "AmbiguousSubject", "BusinessId", "ChoparError", "Completed", "Completion", "Corrections", "Deferred",
+    "Delivered", "Demand", "DemandResolved", "DemandedDocument", "DisputeReason", "DurableRequester", "Effect",
+    "EffectKey", "Evidence", "EvidenceDisputed", "EvidenceRequested", "Exchange", "HttpSchemaRegistry",
+    "InMemorySchemaRegistry", "Inbox", "InboxMetrics", "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled",
+    "Objection", "PersonId", "Provider", "ProviderError", "ProviderHandler", "Rejected", "Requester", "SchemaFiles",
+    "Undelivered", "Upheld", "WaitingDocument", "effect_of", "run_provider", "subject_of",
 }  # fmt: skip
 
 

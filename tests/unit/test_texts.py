@@ -9,6 +9,7 @@ import pytest
 from chopar.cli.demand_answer import UNDELIVERED
 from chopar.errors import ConfigurationError
 from chopar.messages.demand import Outcome, PersonMayBeAsked
+from chopar.messages.dispute import DisputeReason
 from chopar.messages.evidence import UnavailableCode
 from chopar.texts import Language, Texts, language_of
 from gateway.considered import Why
@@ -26,6 +27,8 @@ ENVELOPE_CODES = frozenset({"unreadable", "requester_mismatch", "expired", "cloc
         ("code", frozenset(Code) | ENVELOPE_CODES),
         ("next_step", frozenset(NextStep)),
         ("unavailable", frozenset(UnavailableCode) | {UNDELIVERED}),
+        ("dispute", frozenset(DisputeReason)),
+        ("review", frozenset({"upheld", "corrected", "waiting"})),
         ("always", frozenset({"paper_accepted"})),
     ],
 )
