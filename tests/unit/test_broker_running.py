@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from chopar.broker.processes import identity_of
 from chopar.broker.running_stack import running_stack
 from chopar.broker.stack import Home, ProcessStatus, Stack, write_stack
 from chopar.broker.supervisor_lock import SupervisorLock, supervisor_of
-from chopar.cli.doctor_stack import supervisor
+from chopar.cli.doctor_stack import processes, supervisor
 from chopar.cli.main import main
 from chopar.cli.up import Progress
 from chopar.errors import ConfigurationError, UnavailableError
@@ -37,6 +39,36 @@ def test_doctor_looks_whether_the_supervisor_lives(tmp_path: Path) -> None:
     assert code == 1
     assert "supervisor" in {check["name"] for check in json.loads(out.getvalue())["checks"] if check["state"] == "fail"}
     assert "supervisor" in err.getvalue()
+
+
+def test_doctor_says_what_a_process_waits_for(tmp_path: Path) -> None:
+    """What its `/ready` says: that a register is away, and why."""
+    said = "partitions wait for it: the tax register does not answer (SQLITE_BUSY)"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(json.dumps({"ready": False, "missing": {"register_unavailable": said}}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    me = identity_of(os.getpid())
+    assert me is not None
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        waiting = ProcessStatus("tax", "process", "tax.log", "d", 8.0, pid=me.pid, started=me.started, address=address)
+        ready = ProcessStatus("gateway", "process", "gateway.log", "d", 8.0, pid=me.pid, started=me.started, ready=True)
+        stack = stack_of(me.pid, me.started)
+        stack.processes += [waiting, ready]
+        write_stack(tmp_path, stack)
+        [check] = processes(tmp_path)
+        server.shutdown()
+        serving.join()
+    assert (check.name, check.state, check.next) == ("tax", "fail", "see its log tax.log")
+    assert check.reason == f"register_unavailable: {said}"
 
 
 def test_the_lock_says_whose_it_is_while_it_is_held(tmp_path: Path) -> None:
