@@ -2,11 +2,12 @@
 
 At-least-once: an offset is committed when all that its record led to is acknowledged, a moment later and with all that
 was done meanwhile (`commits.py`), so that no record waits for a commit. What a record leads to is its handler's
-(`trial.py` asks it, `release.py` sends it); how records travel is the bus's. A failing dependency pauses a
-partition (`pauses.py`), a record that cannot be handled, or that kills its process, becomes a dead letter,
-a delivery without acknowledgement has the producer built anew and the rest read again, a failing consumer both; three
-times in a row without progress ends the run, and the supervisor starts over. The consumer outlives its producer,
-because one that joins anew waits until its own former session has expired.
+(`trial.py` asks it, `release.py` sends it); how records travel is the bus's. A partition pauses (`pauses.py`) for a
+failing dependency, and for a topic that takes no record of what is to be released: no record, no document. A record
+that cannot be handled, or that kills its process, becomes a dead letter; an answer that is not acknowledged has the
+producer built anew and the rest read again, a failing consumer both; three times in a row without progress ends the
+run, and the supervisor starts over. The consumer outlives its producer, because one that joins anew waits until its own
+former session has expired.
 """
 
 import asyncio
@@ -312,8 +313,9 @@ class ConsumeLoop:
             self._report.of(ones)
         if not left:
             return
-        # If answers were not acknowledged either, it is not the dead letter topic that refuses.
-        undelivered = any(one.verdict is Verdict.OK for one in left.values())
+        # If answers were not acknowledged either, it is not the topics of records or of dead letters that refuse.
+        undelivered = any(one.verdict is Verdict.OK and not one.unrecorded for one in left.values())
+        unrecorded = any(one.verdict is Verdict.OK and one.unrecorded for one in left.values())
         refused = False
         for partition, one in left.items():
             offset = one.record.offset
@@ -321,6 +323,10 @@ class ConsumeLoop:
                 known = self._failures.of(one.record)
                 self._pauses.wait(self._consumer, partition, offset, one.code, known.reason if known else "")
             elif undelivered:
+                self._consumer.seek(partition, offset)
+            elif one.verdict is Verdict.OK:
+                self._pauses.withhold(self._consumer, partition, offset)
+            elif unrecorded:
                 self._consumer.seek(partition, offset)
             else:
                 refused = True
@@ -331,11 +337,12 @@ class ConsumeLoop:
         await self._commit()  # what lies before it is done, and may not wait as long
         for one in left.values():
             if one.verdict is not Verdict.RETRY:
-                one.verdict, one.code = Verdict.RETRY, DeliveryError.code if undelivered else LETTER_REFUSED
+                delivery = undelivered or unrecorded
+                one.verdict, one.code = Verdict.RETRY, DeliveryError.code if delivery else LETTER_REFUSED
             self._report.of([one])
         if undelivered:
             raise DeliveryError("the broker did not acknowledge all that was sent")
-        if refused:
+        if refused or unrecorded:
             await self._renew_producer()
 
     async def _commit(self) -> None:

@@ -48,6 +48,9 @@ class Handled:
     acknowledged: bool = True
     """False as soon as one of its outputs was not."""
 
+    unrecorded: bool = False
+    """Whether what was not acknowledged had to be, before anything is released."""
+
     buried: bool = False
     """Whether its dead letter has been sent, acknowledged or not."""
 

@@ -1,4 +1,4 @@
-"""The partitions of a consume loop that wait: for a dependency, or because their dead letters are refused.
+"""The partitions of a consume loop that wait: for a dependency, or because what they lead to is refused.
 
 When a partition waits, and from which offset it is read again, is the loop's to say.
 """
@@ -14,6 +14,10 @@ from chopar.bus.consume_settings import EARLY_SECONDS, ConsumeSettings
 from chopar.bus.port import Consumer, TopicPartition
 
 LETTER_REFUSED = "dead_letter_refused"
+RECORD_REFUSED = "record_refused"
+
+_ALARM_TIMES = 3
+"""A record that was not acknowledged so often in a row is an alarm: before, it may be a broker that has just died."""
 
 _log = structlog.get_logger()
 
@@ -75,6 +79,16 @@ class Pauses:
     def stand_still(self, consumer: Consumer, partition: TopicPartition, offset: int, code: str) -> None:
         """The dead letter of a record was refused: nothing of its partition goes on, and nothing is lost."""
         self.wait(consumer, partition, offset, LETTER_REFUSED, "its dead letter topic does not take a record")
+        self._alarm(partition, offset, code, "its dead letter topic does not take the record; look at that topic")
+
+    def withhold(self, consumer: Consumer, partition: TopicPartition, offset: int) -> None:
+        """What is to be recorded first was not acknowledged: nothing is released, or goes on in its partition."""
+        self.wait(consumer, partition, offset, RECORD_REFUSED, "what is to be recorded first is not acknowledged")
+        if self._pauses[partition].times >= _ALARM_TIMES:
+            reason = "the topic of records does not take what must be there before an answer; look at that topic"
+            self._alarm(partition, offset, RECORD_REFUSED, reason)
+
+    def _alarm(self, partition: TopicPartition, offset: int, code: str, reason: str) -> None:
         self._metrics.stopped.labels(partition.topic, str(partition.partition)).set(1)
         _log.error(
             "partition.stopped",
@@ -82,7 +96,7 @@ class Pauses:
             partition=partition.partition,
             offset=offset,
             code=code,
-            reason="its dead letter topic does not take the record; look at that topic",
+            reason=reason,
         )
 
     def forget(self, partition: TopicPartition) -> None:

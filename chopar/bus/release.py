@@ -124,7 +124,7 @@ class Release:
             one.acknowledged = False
         if one.verdict is not Verdict.OK:
             return  # judged by another of its outputs
-        one.acknowledged = False
+        one.acknowledged, one.unrecorded = False, part is _Part.BEFORE
         if isinstance(error, TooLargeError):
             self._give_up(one, error)
         elif isinstance(error, NoSuchTopicError) and part is _Part.AFTER:

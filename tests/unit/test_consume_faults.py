@@ -148,7 +148,7 @@ async def test_an_unacknowledged_record_holds_back_its_answer_and_is_read_again(
     assert stage.values("after") == [b"a", b"c", b"b", b"c"]
     assert stage.values("before") == [b"a", b"c", b"b", b"c"]
     assert handler.handled == [b"a", b"b", b"c", b"b", b"c"], "a was committed, the rest is read again"
-    assert stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 1
+    assert stage.count("chopar_dependency_unavailable_total", topic="in", code="record_refused") == 1
 
 
 async def test_nothing_overtakes_an_unacknowledged_record_of_its_key(stage: Stage) -> None:
@@ -168,7 +168,7 @@ async def test_written_but_unacknowledged_is_sent_again(stage: Stage) -> None:
 
 async def test_a_delivery_that_never_comes_ends_the_run_after_three_tries(stage: Stage) -> None:
     await stage.put(b"a")
-    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="before")
+    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="after")
     handler = Relay()
     with pytest.raises(DeliveryError):
         await stage.run(stage.loop(handler), lambda: False)
@@ -197,7 +197,7 @@ async def test_a_delivery_that_fails_costs_a_producer_but_not_the_place_in_the_g
 
 async def test_a_stop_while_a_broker_is_away_is_heeded(stage: Stage) -> None:
     await stage.put(b"a")
-    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="before")
+    stage.bus.faults.send = failing(100, SendFault.NOT_WRITTEN, topic="after")
     slow = ConsumeSettings(fetch_timeout_seconds=0.01, retry_first_seconds=60, retry_most_seconds=60)
     loop = stage.loop(Relay(), slow)
     await stage.run(loop, lambda: stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 1)
@@ -210,7 +210,7 @@ async def test_progress_in_between_starts_the_count_anew(stage: Stage) -> None:
     failed: set[bytes | None] = set()
 
     def once_each(record: Outgoing) -> SendFault | None:
-        if record.topic == "before" and record.value not in failed:
+        if record.topic == "after" and record.value not in failed:
             failed.add(record.value)
             return SendFault.NOT_WRITTEN
         return None
