@@ -1,18 +1,19 @@
 """Kubernetes: a cluster by Strimzi, its topics and users from the table of topics, and the processes.
 
 Nobody is authenticated yet: the listener is internal and plain, the network policy lets in the processes of this
-namespace alone, and the access lists of `users.yaml` bind as soon as the listener authenticates (Strimzi leaves them
-unused while `spec.kafka.authorization` is absent).
+namespace alone, and the access lists and quotas of `users.yaml` bind as soon as the listener authenticates (Strimzi
+leaves lists unused while `spec.kafka.authorization` is absent, and a broker knows nobody to apply a quota to).
 """
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from chopar.access import access_lists
+from chopar.access import access_lists, principal_of
 from chopar.identifiers import AgencyId
 from chopar.topics import layouts
 from deploy.cluster import KAFKA_VERSION, METADATA_VERSION, NODES, shared_settings
 from deploy.processes import GATEWAY, HTTP_PORT, IMAGE, PROCESSES, REGISTRY_URL, USER, Process
+from deploy.quotas import quotas
 
 CLUSTER = "chopar"
 BOOTSTRAP = f"{CLUSTER}-kafka-bootstrap:9092"
@@ -83,7 +84,11 @@ def topics(agencies: Collection[AgencyId]) -> Iterator[dict[str, Any]]:
 
 
 def users(requesters: Collection[AgencyId], holders: Collection[AgencyId]) -> Iterator[dict[str, Any]]:
-    """Every principal with its access list; who is no connected holder may answer nobody."""
+    """Every principal with its access list, and an agency's with its quotas; only connected holders may answer."""
+    limits = {
+        principal_of(agency): quotas(asks=agency in requesters, holds=agency in holders)
+        for agency in {*requesters, *holders}
+    }
     for principal, rules in access_lists(requesters, holders).items():
         acls = []
         for rule in rules:
@@ -97,6 +102,7 @@ def users(requesters: Collection[AgencyId], holders: Collection[AgencyId]) -> It
             "spec": {
                 "authentication": {"type": "scram-sha-512"},
                 "authorization": {"type": "simple", "acls": acls},
+                **({"quotas": dict(limits[principal])} if principal in limits else {}),
             },
         }
 

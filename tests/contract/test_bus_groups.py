@@ -251,3 +251,20 @@ async def test_a_member_is_settled_when_assigned_has_returned_and_not_before(ben
         await until(lambda: consumer.settled, "what is held is taken over")
     finally:
         await consumer.stop()
+
+
+async def test_bad_input_62_a_flood_in_one_topic_keeps_another_waiting_for_one_turn(bench: Bench) -> None:
+    """What lies there when the member begins is given out in turn: a batch of each partition of the flood at most."""
+    flood, other, group = await bench.topic(6), await bench.topic(6), unique("group")
+    for partition in range(6):
+        await bench.send(flood, partition, *(b"%d" % number for number in range(200)))
+    await bench.send(other, 3, b"single")
+    consumer = await bench.consumer(group, [flood, other])
+    batches = 0
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            batch = await consumer.fetch(20, 0.1)
+            batches += bool(batch)
+            if TopicPartition(other, 3) in batch:
+                break
+    assert batches <= 6 + 1, f"{batches} batches, of {6 * 200 // 20} that the flood has"

@@ -71,6 +71,25 @@ class Looking(Passing):
         return found
 
 
+class Batches(Passing):
+    """A handler that counts batches, and notes in which the one record came that has a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+        self.single_at: int | None = None
+
+    async def ready_for(self, records: Sequence[Record]) -> None:
+        """Count."""
+        self.batches += 1
+
+    def handle(self, record: Record) -> Outputs | Awaitable[Outputs]:
+        """Pass it on."""
+        if record.value:
+            self.single_at = self.batches
+        return super().handle(record)
+
+
 class Clock:
     """The broker's time: what is set, and what has passed of virtual time since."""
 
@@ -161,3 +180,28 @@ def test_bad_input_61_hot_key_leaves_others_alone() -> None:
     assert len(alone) == len(beside) == OTHERS
     last = OTHERS * 99 // 100
     assert beside[last] <= 2 * alone[last] + 0.001, f"p99 {beside[last]:.4f} s beside it, {alone[last]:.4f} s alone"
+
+
+def test_bad_input_62_an_agency_that_floods_delays_another_by_one_turn_of_its_partitions() -> None:
+    """100,000 demands of one agency wait; one of another comes while they are being worked off. In batches."""
+
+    async def run() -> int:
+        clock, handler = Clock(), Batches()
+        bus = bus_of(clock)
+        bus.log.add(TopicLayout("flood", PARTITIONS))
+        for number in range(LAG):
+            bus.log.append(Outgoing("flood", number % PARTITIONS, b"key %d" % number, b""))
+        loop = ConsumeLoop(bus, "group", ["flood", "in"], handler, clock=clock)
+        running = asyncio.create_task(loop.run())
+        while handler.batches < 10:
+            await bus.changed.wait(1.0)
+        bus.log.append(Outgoing("in", 3, b"single", b"single"))
+        came_at = handler.batches
+        while handler.single_at is None:
+            await bus.changed.wait(1.0)
+        loop.stop()
+        await running
+        assert len(handler.handled) < LAG, "the flood was still there"
+        return handler.single_at - came_at
+
+    assert run_virtually(run()) <= PARTITIONS + 1

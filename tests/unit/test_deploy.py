@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from chopar.settings import ProcessSettings
-from deploy.cluster import shared_settings
+from deploy.cluster import NODES, shared_settings
 from deploy.compose import BOOTSTRAP as COMPOSE_BOOTSTRAP
 from deploy.manifests import BOOTSTRAP as CLUSTER_BOOTSTRAP
 from deploy.processes import PROCESSES, REGISTRY_URL, Process
+from deploy.quotas import MESSAGE_BYTES, quotas
 from deploy.render import FOLDER, main, rendered
 from services.utilities.settings import UtilitiesSettings
 
@@ -145,6 +146,21 @@ def test_only_connected_holders_may_answer() -> None:
     assert may_write("agency-tax-committee", "evidence.provided.justice-notary")
     assert not may_write("agency-justice-notary", "evidence.provided.electricity-het")
     assert not may_write("agency-tax-committee", "demand.submitted.justice-notary")
+
+
+def test_bad_input_62_an_agency_that_floods_has_a_quota_and_the_exchange_itself_has_none() -> None:
+    """What a quota leaves to others: ten askers at their limits are the load that is built for, and no more."""
+    given = {user["metadata"]["name"]: user["spec"].get("quotas") for user in documents("users.yaml")}
+    assert {name for name, limits in given.items() if not name.startswith("agency-") and limits} == set()
+    askers = {name: limits for name, limits in given.items() if name.startswith("agency-")}
+    assert all(limits["producerByteRate"] > 0 and limits["requestPercentage"] > 0 for limits in askers.values())
+    asker, holder = given["agency-justice-notary"], given["agency-tax-committee"]
+    assert asker == quotas(asks=True, holds=False)
+    assert holder == quotas(asks=True, holds=True)
+    today = 80 * MESSAGE_BYTES
+    assert asker["producerByteRate"] >= 3 * today, "three times the whole country's peak of today, at one broker"
+    assert asker["producerByteRate"] * NODES <= 0.2 * 100 * today, "a fifth of what is built for, of all brokers"
+    assert holder["producerByteRate"] * NODES >= 2 * 100 * today, "one that all ask can answer all"
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.name)

@@ -129,7 +129,9 @@ class KafkaFetcher:
             self._hold()
             if max_records > 1 and _more_than(client, record):
                 try:
-                    _add(batch, await client.getmany(timeout_ms=0, max_records=max_records - 1))
+                    more = await client.getmany(timeout_ms=0, max_records=max_records - 1)
+                    _add(batch, more)
+                    _put_last(client, more, max_records - 1)
                 except (KafkaError, OSError):
                     client.seek(place_of(place), record.offset)  # it was not given out; the error is
                     raise
@@ -466,7 +468,7 @@ def _more_than(client: AIOKafkaConsumer, record: Any) -> bool:
     return len(client._fetcher._records) > 1 or (client.highwater(place) or 0) > record.offset + 1
 
 
-def _put_last(client: AIOKafkaConsumer, batch: Mapping[TopicPartition, Sequence[Record]], most: int) -> None:
+def _put_last(client: AIOKafkaConsumer, batch: Mapping[Any, Sequence[Any]], most: int) -> None:
     """Have a partition of which a full batch left some come last in the next: it must not keep the others waiting.
 
     aiokafka 0.14 gives out the partition that came first until it is empty, a mebibyte of it; the upstream cure is to
