@@ -123,11 +123,15 @@ class TimeAndLevel:
         return event
 
 
+_MISSING = '{"event":"log.lines_missing","level":"error","count":%d}'
 _LEVELS = {"warn": "warning", "exception": "error"}
 
 
 class Lines:
     """A structlog logger, and the factory that gives it, on a stream.
+
+    A stream that takes nothing (its disk is full, its reader has gone) ends nobody's work: the next line that it takes
+    stands behind one that says how many are missing (or late: some are kept by the stream).
 
     Args:
         stream: where lines go.
@@ -136,6 +140,7 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._waiting: list[str] = []
+        self._missing = 0
         self._lock = threading.Lock()
         atexit.register(self.flush)
 
@@ -166,9 +171,17 @@ class Lines:
         """Write what waits."""
         with self._lock:
             lines, self._waiting = self._waiting, []
-            if lines and not self._stream.closed:
+            if not lines or self._stream.closed:
+                return
+            if self._missing:
+                lines.insert(0, _MISSING % self._missing)
+            try:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
+            except OSError:
+                self._missing += len(lines) - bool(self._missing)
+            else:
+                self._missing = 0
 
     msg = debug = info
     warning = warn = critical = exception = fatal = failure = log = err = error

@@ -85,6 +85,8 @@ class _Part:
         self._waiting: list[tuple[bytes, int, int, bytes]] = []
         self._fresh: dict[bytes, First] = {}  # of the rows that came last, if each was the first of its id
         self._opened: sqlite3.Connection | None = None
+        self._lost = False
+        """Whether the disk took back what was folded and not committed: then it is to be opened and folded again."""
         self.size = 0
         if path is not None and path.exists():
             self.size = int(self._database.execute("SELECT count(*) FROM first").fetchone()[0])
@@ -102,7 +104,9 @@ class _Part:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # the disk is full, or somebody holds it: it is whole
+                raise
             _remove(self._path)  # damaged: the log has it all
             return self._prepared(sqlite3.connect(self._path, timeout=0.2, isolation_level=None))
 
@@ -127,6 +131,7 @@ class _Part:
         return Reached(*row) if row else None
 
     def fold(self, record: Record, demand_id: UUID | None) -> None:
+        self._require_whole()
         self._last = record
         if demand_id is None or record.value is None:
             return
@@ -145,7 +150,8 @@ class _Part:
         self._fresh = {}
         before = database.total_changes
         try:
-            database.executemany("INSERT OR IGNORE INTO first VALUES (?, ?, ?, ?)", waiting)
+            with self._taking_note(database):
+                database.executemany("INSERT OR IGNORE INTO first VALUES (?, ?, ?, ?)", waiting)
         finally:
             done = database.total_changes - before
             self.size += done
@@ -153,7 +159,21 @@ class _Part:
             self._fresh = {row[0]: First(*row[1:]) for row in waiting}
         self._waiting = []
 
+    @contextlib.contextmanager
+    def _taking_note(self, database: sqlite3.Connection) -> Iterator[None]:
+        """SQLite rolls a whole transaction back where a full disk takes its end, and by no means always."""
+        try:
+            yield
+        except sqlite3.Error:
+            self._lost = self._lost or not database.in_transaction
+            raise
+
+    def _require_whole(self) -> None:
+        if self._lost:
+            raise sqlite3.OperationalError("the disk took back what was folded; it is folded again from the log")
+
     def first(self, demand_id: UUID) -> First | None:
+        self._require_whole()
         self._insert()
         name = demand_id.bytes
         fresh = self._fresh.get(name)
@@ -163,6 +183,8 @@ class _Part:
         return First(*found) if found else None
 
     def write(self) -> None:
+        if self._lost:
+            return
         self._insert()
         if self._last is not None:
             reached = self.reached()
@@ -170,10 +192,12 @@ class _Part:
                 row = (self._last.offset + 1, record_digest(self._last))
                 if not self._database.in_transaction:
                     self._database.execute("BEGIN")
-                self._database.execute("INSERT OR REPLACE INTO reached VALUES (1, ?, ?)", row)
+                with self._taking_note(self._database):
+                    self._database.execute("INSERT OR REPLACE INTO reached VALUES (1, ?, ?)", row)
             self._last = None
         if self._opened is not None and self._opened.in_transaction:
-            self._opened.execute("COMMIT")
+            with self._taking_note(self._opened):
+                self._opened.execute("COMMIT")
 
     def forget(self, offset: int, timestamp_ms: int) -> int:
         """Drop what lies before the log's first record: ids no younger than that record's time and two minutes."""
@@ -191,6 +215,7 @@ class _Part:
             self._database.execute("ROLLBACK")
         self._database.execute("DELETE FROM first")
         self._database.execute("DELETE FROM reached")
+        self._lost = False
         self.size = 0
 
     def close(self) -> None:
@@ -211,11 +236,11 @@ def _available() -> Iterator[None]:
     """A disk that is full, or a file that somebody holds, is waited for; it makes no record a bad one."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise _unavailable(error) from error
 
 
-def _unavailable(error: sqlite3.Error) -> StoreUnavailableError:
+def _unavailable(error: sqlite3.Error | OSError) -> StoreUnavailableError:
     return StoreUnavailableError(f"the table of first records: {error}")
 
 
@@ -234,16 +259,26 @@ class FirstRecords:
         self._folded: set[_Part] = set()  # since they were written: few of the hundreds that a gateway holds
 
     def open(self, partition: TopicPartition) -> Reached | None:
-        """Begin a partition's part, and say how far it was folded; None if it is empty."""
+        """Begin a partition's part, and say how far it was folded; None if it is empty.
+
+        Raises:
+            StoreUnavailableError: the disk is full, or somebody holds the file.
+        """
         if partition in self._parts:
             self.close([partition])
         path = self._folder / f"{partition.topic}-{partition.partition}.sqlite3" if self._folder else None
-        part = self._parts[partition] = _Part(path)
-        return part.reached()
+        with _available():
+            part = self._parts[partition] = _Part(path)
+            return part.reached()
 
     def clear(self, partition: TopicPartition) -> None:
-        """Forget a part: it is of another log, or cannot be checked."""
-        self._parts[partition].clear()
+        """Forget a part: it is of another log, or cannot be checked.
+
+        Raises:
+            StoreUnavailableError: the disk is full, or somebody holds the file.
+        """
+        with _available():
+            self._parts[partition].clear()
 
     def close(self, partitions: Iterable[TopicPartition]) -> None:
         """Let go of the parts of partitions that are no longer held; their files stay for the next time."""

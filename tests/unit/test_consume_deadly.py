@@ -5,13 +5,10 @@ the session of the one before has expired.
 """
 
 import asyncio
-import contextlib
 import json
-import resource
 import signal
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.bus.tried import Tried
 from chopar.messages.operations import ReplayAction
 from chopar.topics import TopicLayout
+from tests.full_disk import full_disk
 from tests.unit.deadly_process import Deadly
 from tests.unit.test_replay import GROUP, Relay, Stage
 from tests.unit.test_replay import record as replayed
@@ -158,17 +156,6 @@ def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     with tried.noted({PLACE: [record(1)]}):
         pass
     assert not tried.suspects_in(PLACE, [record(1)])
-
-
-@contextlib.contextmanager
-def full_disk(room_bytes: int = 0) -> Iterator[None]:
-    """No file takes a byte beyond these, as on a disk that is full or may not be written."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_deaths_are_counted_although_the_list_of_suspects_finds_no_room(tmp_path: Path) -> None:

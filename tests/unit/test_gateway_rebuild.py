@@ -15,6 +15,7 @@ from chopar.topics import TopicLayout
 from gateway.rebuild import rebuild
 from gateway.store import DAY_MS, First, FirstRecords
 from tests.builders import NOW, NOW_MS
+from tests.full_disk import full_disk
 
 TOPIC = "demand.submitted.a"
 PLACE, OTHER = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
@@ -116,6 +117,53 @@ async def test_a_file_that_somebody_holds_is_waited_for(log: Log, tmp_path: Path
     assert found is not None
     assert found.offset == 1
     late.close([PLACE])
+
+
+async def test_what_a_full_disk_took_back_is_folded_again(log: Log, tmp_path: Path) -> None:
+    """SQLite undoes the whole transaction; who went on behind it would take a repetition for a first record."""
+    await log.add(6)
+    table = FirstRecords(tmp_path)
+    await rebuild(log.bus, table, {PLACE: 2})
+    records = log.bus.records(*PLACE)
+    with full_disk():
+        for record in records[2:4]:
+            table.fold(record)
+        with pytest.raises(StoreUnavailableError):
+            table.write()
+    table.write()
+    with pytest.raises(StoreUnavailableError):
+        table.fold(records[4])
+    with pytest.raises(StoreUnavailableError):
+        table.first(records[2])
+    await rebuild(log.bus, table, {PLACE: 4})
+    for record in records[4:]:
+        table.fold(record)
+    table.write()
+    assert [first and first.offset for first in contents(table, log)] == [0, 1, 2, 3, 4, 5]
+    table.close([PLACE])
+
+
+async def test_a_full_disk_at_the_start_costs_no_table(log: Log, tmp_path: Path) -> None:
+    await log.add(4)
+    table = FirstRecords(tmp_path)
+    await rebuild(log.bus, table, {PLACE: 4})
+    table.close([PLACE])
+    late = FirstRecords(tmp_path)
+    with full_disk(), pytest.raises(StoreUnavailableError):
+        late.open(PLACE)
+    reached = late.open(PLACE)
+    assert reached is not None
+    assert reached.next_offset == 4
+    assert late.sizes() == {PLACE: 4}
+    late.close([PLACE])
+
+
+async def test_a_folder_that_cannot_be_made_is_waited_for(log: Log, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    await log.add(1)
+    table = FirstRecords(tmp_path / "file" / "folder")
+    with pytest.raises(StoreUnavailableError):
+        await rebuild(log.bus, table, {PLACE: 1})
 
 
 async def test_a_file_of_another_log_is_thrown_away(log: Log, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from chopar.bus.report import Report
 from chopar.log_lines import ALIKE, Alike, AlikeRow, JsonLines, Lines, TimeAndLevel
 from chopar.observe import _BODIES, _MAY_BE_IDENTIFIER, configure_logging, drop_personal_data
 from tests.builders import BUSINESS, PERSON
+from tests.full_disk import full_disk
 
 RENDER = JsonLines(drop_personal_data, _MAY_BE_IDENTIFIER, _BODIES)
 TEXTS = st.text(max_size=20) | st.sampled_from(
@@ -84,6 +86,20 @@ async def test_lines_that_wait_are_bounded() -> None:
     for _ in range(1500):
         lines.info("a")
     assert out.getvalue().count("\n") == 1000
+
+
+def test_a_full_disk_under_the_log_ends_nobodys_work_and_is_said_afterwards(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w", encoding="utf-8") as stream:
+        lines = Lines(stream)
+        lines.error('{"event":"before"}')
+        with full_disk():
+            for number in range(3):
+                lines.error(f'{{"event":"lost {number}"}}')
+        lines.error('{"event":"after"}')
+    said = [json.loads(line) for line in (tmp_path / "log").read_text("utf-8").splitlines()]
+    assert [one["event"] for one in said][0] == "before"
+    assert [one["event"] for one in said][-2:] == ["log.lines_missing", "after"]
+    assert said[-2]["count"] == 3
 
 
 def test_a_closed_stream_is_no_error_at_the_end() -> None:
