@@ -97,7 +97,7 @@ def test_a_full_disk_under_the_log_ends_nobodys_work_and_is_said_afterwards(tmp_
                 lines.error(f'{{"event":"lost {number}"}}')
         lines.error('{"event":"after"}')
     said = [json.loads(line) for line in (tmp_path / "log").read_text("utf-8").splitlines()]
-    assert [one["event"] for one in said][0] == "before"
+    assert said[0]["event"] == "before"
     assert [one["event"] for one in said][-2:] == ["log.lines_missing", "after"]
     assert said[-2]["count"] == 3
 
