@@ -144,6 +144,7 @@ class ConsumeLoop:
         self._consumer = self._bus.consumer(self._group, self._topics, assigned=self._assigned, revoked=self._revoked)
         try:
             await self._producer.start()
+            await self._remove_former()
             await self._consumer.start()
             self._connected = True
             while not self._stopping.is_set():
@@ -166,6 +167,23 @@ class ConsumeLoop:
         finally:
             self._connected = False
             await self._close()
+
+    async def _remove_former(self) -> None:
+        """A former life that was killed is still a member; the whole group would wait until its session has ended."""
+        member = self._tried.former_member()
+        if not member:
+            return
+        admin = self._bus.admin()
+        try:
+            async with asyncio.timeout(self._settings.close_timeout_seconds):
+                await admin.start()
+                await admin.remove_member(self._group, member)
+            _log.info("member.removed", group=self._group)
+        except (UnavailableError, TimeoutError) as error:
+            _log.info("member.left", group=self._group, reason=type(error).__name__)  # until its session ends
+        finally:
+            self._tried.note_member("")
+            await admin.stop()
 
     def _patience(self) -> float:
         """How long a fetch may wait."""
@@ -205,6 +223,7 @@ class ConsumeLoop:
 
     async def _assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
         self._epoch += 1
+        self._tried.note_member(self._consumer.member)
         for partition, offset in partitions.items():
             self._epochs[partition] = self._epoch
             self._failures.forget_before(partition, offset)

@@ -164,6 +164,10 @@ class Consumer(Fetcher, Protocol):
         """
 
     @property
+    def member(self) -> str:
+        """By which name the group knows this member; empty while it knows none."""
+
+    @property
     def settled(self) -> bool:
         """Whether it is known what this member holds, and `assigned` has returned for it."""
 
@@ -206,6 +210,13 @@ class Admin(Protocol):
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group (empty where it has none)."""
+
+    async def remove_member(self, group: str, member: str) -> None:
+        """Have a group go on without a member that is dead, and not wait for its session; one it has not is no error.
+
+        Raises:
+            BrokerUnavailableError: it could not be removed; its session will end.
+        """
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""

@@ -109,6 +109,10 @@ class _Fetcher:
         return {_in(place, self._prefix): offset for place, offset in found.items()}
 
     @property
+    def member(self) -> str:
+        return str(self._inner.member)
+
+    @property
     def settled(self) -> bool:
         return bool(self._inner.settled)
 
@@ -141,6 +145,9 @@ class _Admin:
     async def partitions(self) -> dict[str, int]:
         found = await self._inner.partitions()
         return {n.removeprefix(self._prefix): count for n, count in found.items() if n.startswith(self._prefix)}
+
+    async def remove_member(self, group: str, member: str) -> None:
+        await self._inner.remove_member(self._prefix + group, member)
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         found = await self._inner.committed(self._prefix + group)

@@ -3,6 +3,7 @@
 A note is one write without a sync for a whole batch: it outlives the process, and a machine that loses power has not
 been killed by a record. Whoever starts and finds a note died while it handled these records; they are suspects, handled
 one at a time from then on, each with a note of its own. Which of them is given up, and how, is the loop's to say.
+Beside it stands as which member of its group this life is known, so that the next has the group wait for it no longer.
 
 A disk that takes no note stops nobody: records that kill are rare, and a process that stands still for want of notes
 would be no better off. It is an alarm (`chopar_notes_refused`, `tried.unnoted`), and is tried again all the time. On a
@@ -76,9 +77,10 @@ class Tried:
         self._told = told
         self._file: int | None = None
         self._suspects_path: Path | None = None
+        self._member_path: Path | None = None
         self._suspects: list[Suspect] = []
         self._refused: set[str] = set()
-        """What could not be written when it was tried last: "folder", "room", "note", "suspects"."""
+        """What could not be written when it was tried last: "folder", "room", "note", "suspects", "member"."""
         self._tried_at_ms: int | None = None
 
     def open(self) -> None:
@@ -97,11 +99,25 @@ class Tried:
                     os.close(descriptor)  # of a sibling that lives
                     continue
                 self._file, self._suspects_path = descriptor, path.with_name(path.name + ".suspects")
+                self._member_path = path.with_name(path.name + ".member")
                 break
             if self._file is None:
                 raise OSError(errno.EUSERS, "too many processes share one folder")
             self._take_room()
             self._take_up(self._file)
+
+    def former_member(self) -> str:
+        """As which member of its group a former life was known, if it has not been removed since; else empty."""
+        if self._member_path is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return self._member_path.read_text("ascii")
+        return ""
+
+    def note_member(self, member: str) -> None:
+        """Note as which member of its group this life is known; nothing, when it is known no more."""
+        if self._member_path is not None:
+            with self._forgiven("member"):
+                self._member_path.write_text(member, "ascii")
 
     def close(self) -> None:
         """Let go of the notes; what is suspected stays so."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from chopar.bus.port import TopicPartition
-from chopar.errors import BrokerUnavailableError, NotFoundError, OffsetOutOfRangeError
+from chopar.errors import BrokerUnavailableError, NoLongerMemberError, NotFoundError, OffsetOutOfRangeError
 from tests.contract.bus_rig import DEADLINE_SECONDS, Bench, Calls, count, fetched, unique, until
 
 
@@ -112,6 +112,24 @@ async def test_who_stops_while_it_joins_leaves_no_member_behind(bench: Bench) ->
     finally:
         finish.set()
         await first.stop()
+
+
+async def test_a_group_goes_on_without_a_member_that_was_removed(bench: Bench) -> None:
+    topic, group, calls = await bench.topic(1), unique("group"), Calls()
+    await bench.send(topic, 0, b"a")
+    consumer = await bench.consumer(group, [topic], calls)
+    await fetched(consumer, count(1))
+    former = consumer.member
+    assert former
+    admin = bench.bus.admin()
+    await admin.start()
+    await admin.remove_member(group, former)
+    await admin.remove_member(group, former)
+    await admin.stop()
+    with pytest.raises(NoLongerMemberError):
+        await consumer.commit({TopicPartition(topic, 0): 1})
+    assert [record.value for record in await fetched(consumer, count(1))] == [b"a"], "it has joined again"
+    assert consumer.member not in ("", former) or bench.rig.name == "memory"
 
 
 async def test_a_commit_of_a_partition_that_is_not_held_is_left_out(bench: Bench) -> None:

@@ -214,3 +214,28 @@ async def test_a_loop_whose_notes_find_no_room_works_on_and_says_so(tmp_path: Pa
     await running
     assert handler.handled == {"a", "b"}
     assert metrics.registry.get_sample_value("chopar_notes_refused", {"group": "g"}) == 1
+
+
+async def test_a_life_that_begins_has_the_group_wait_no_longer_for_the_one_that_was_killed(tmp_path: Path) -> None:
+    """Here a session never ends: what the dead member holds would be read by nobody."""
+    bus, handler = MemoryBus(lambda: 0), Deadly()
+    bus.log.add(TopicLayout("in", 2))
+    for partition, value in enumerate((b"a", b"b")):
+        bus.log.append(Outgoing("in", partition, value, value))
+
+    async def nothing(_: object) -> None:
+        """Of a member that is dead."""
+
+    killed = bus.consumer("g", ["in"], assigned=nothing, revoked=nothing)
+    await killed.start()
+    (tmp_path / "g.0.member").write_text(killed.member)
+    loop = ConsumeLoop(bus, "g", ["in"], handler, settings=ConsumeSettings(fetch_timeout_seconds=0.02), notes=tmp_path)
+    running = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        while sum(bus.group("g").committed.values()) < 2:
+            await bus.changed.wait(0.05)
+    [member] = bus.members("g")
+    assert (tmp_path / "g.0.member").read_text() == member.member
+    loop.stop()
+    await running
+    assert handler.handled == {"a", "b"}

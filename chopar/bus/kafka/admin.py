@@ -8,7 +8,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
 from chopar.bus.port import TopicPartition
@@ -109,6 +116,15 @@ class KafkaAdmin:
         async with translated("asking for committed offsets", self._settings.request_timeout_seconds):
             found = await _patiently(lambda: self._open().list_consumer_group_offsets(group))
         return {TopicPartition(*place): meta.offset for place, meta in found.items() if meta.offset >= 0}
+
+    async def remove_member(self, group: str, member: str) -> None:
+        """Have a group go on without a member."""
+        async with translated("leaving a group", self._settings.request_timeout_seconds):
+            coordinator = await self._open().find_coordinator(group)
+            answer = await self._open()._send_request(LeaveGroupRequest(group, member), coordinator)
+            error = for_code(answer.error_code)
+            if answer.error_code and error is not UnknownMemberIdError:
+                raise error
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""

@@ -273,6 +273,11 @@ class KafkaConsumer(KafkaFetcher):
         await self._close()
 
     @property
+    def member(self) -> str:
+        """By which name the group knows this member."""
+        return str(self._client._coordinator.member_id) if self._client is not None else ""
+
+    @property
     def settled(self) -> bool:
         """Whether it is known what is held, and `assigned` has returned for it."""
         return self._settled.is_set() and (self._assigning is None or self._assigning.done())

@@ -258,6 +258,11 @@ class MemoryConsumer(MemoryFetcher):
         self._state.changed.notify()
 
     @property
+    def member(self) -> str:
+        """By which name the group knows this member."""
+        return f"{id(self):x}" if self in self._group.members else ""
+
+    @property
     def settled(self) -> bool:
         """Whether it is known what is held, and `assigned` has returned for it."""
         return self in self._group.members and not self._giving_up and self._assigning is None
@@ -345,6 +350,16 @@ class MemoryAdmin:
         """All topics and how many partitions each has."""
         self._state.require_up()
         return self._state.partition_counts()
+
+    async def remove_member(self, group: str, member: str) -> None:
+        """Have a group go on without a member; it learns of it at its next fetch."""
+        self._state.require_up()
+        members = self._state.group(group).members
+        dead = [one for one in members if isinstance(one, MemoryConsumer) and one.member == member]
+        for one in dead:
+            members.remove(one)
+        if dead:
+            await asyncio.shield(self._state.group(group).rebalance(self._state.partition_counts()))
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group."""
