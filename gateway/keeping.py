@@ -1,7 +1,8 @@
 """How those who keep the lists change them: an entry is added, the act of a ground or of an entry is said to be read.
 
 Works on the files of a folder of lists and gives changed files; nothing is written here, and what comes out is whole or
-an error. Whether the result is sound is `lint`'s, whether it comes into force `activation`'s.
+an error. What else stands in a file, remarks and order, stays as it is wherever the file is written plainly. Whether it
+is sound is `lint`'s, whether it comes into force `activation`'s.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
     for array, name in _PLACES.items():
         if array not in given:
             continue
-        whole, key = loads(files[name].decode()), _KEYS.get(array, "id")
+        whole, key = loads(changed[name].decode()), _KEYS.get(array, "id")
         tables = whole.setdefault(array, [])
         taken = {table.get(key) for table in tables}
         for table in given[array]:
@@ -47,7 +48,7 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
             taken.add(one)
             tables.append(table)
             names.append(f"{array} {one}")
-        changed[name] = _written(whole)
+        changed[name] = _with(changed[name], whole, document("", {array: given[array]}))
     ListVersion.from_files(changed)
     return changed, names
 
@@ -73,17 +74,45 @@ def verify(files: Mapping[str, bytes], name: str, *, by: str, text_ref: str, on:
     for array in ("ground", "entry"):
         file = _PLACES[array]
         whole = loads(files[file].decode())
-        for table in whole.get(array, []):
+        for place, table in enumerate(whole.get(array, [])):
             if table.get("id") == name:
                 if not table.get("act"):
                     raise ConfigurationError(f"{name} names no act: say first which act gives it")
-                table |= {"text_read": TextRead.OFFICIAL.value}
-                table |= {"verified_by": by.strip(), "verified_on": on, "text_ref": text_ref.strip()}
-                changed = {**files, file: _written(whole)}
+                said: dict[str, Any] = {"text_read": TextRead.OFFICIAL.value}
+                said |= {"verified_by": by.strip(), "verified_on": on, "text_ref": text_ref.strip()}
+                table |= said
+                changed = {**files, file: _said(files[file], whole, array, place, said)}
                 ListVersion.from_files(changed)
                 return changed
     raise NotFoundError(f"no ground and no entry {name}")
 
 
-def _written(whole: Mapping[str, Any]) -> bytes:
-    return document(_HEADING, whole).encode()
+def _with(content: bytes, whole: Mapping[str, Any], further: str) -> bytes:
+    """The file with further tables at its end; written anew where that would not say the same."""
+    before = content.decode()
+    return _same(before + ("" if before.endswith("\n") or not before else "\n") + further, whole)
+
+
+def _said(content: bytes, whole: Mapping[str, Any], array: str, place: int, said: Mapping[str, Any]) -> bytes:
+    """The file with keys of one table said otherwise; written anew where its lines do not let that be seen."""
+    lines = content.decode().split("\n")
+    headings = [number for number, line in enumerate(lines) if line.lstrip().startswith("[[")]
+    ours = [number for number in headings if lines[number].strip() == f"[[{array}]]"]
+    if place >= len(ours):
+        return _same("", whole)
+    first = ours[place] + 1
+    last = next((number for number in headings if number >= first), len(lines))
+    while not lines[last - 1].strip() or lines[last - 1].lstrip().startswith("#"):
+        last -= 1  # what stands above the next heading is about that one
+    kept = [line for line in lines[first:last] if line.partition("=")[0].strip() not in said]
+    written = document("", {array: [said]}).strip().split("\n")[1:]
+    return _same("\n".join([*lines[:first], *kept, *written, *lines[last:]]), whole)
+
+
+def _same(text: str, whole: Mapping[str, Any]) -> bytes:
+    """A text that says what it is to say; else one made of what it is to say."""
+    try:
+        is_so = loads(text) == whole
+    except (ValueError, RecursionError):
+        is_so = False
+    return (text if is_so else document(_HEADING, whole)).encode()

@@ -34,8 +34,14 @@ def explain(
     kind: Annotated[
         SubjectKind | None, typer.Option("--kind", help="Whom the case is about: `person` or `business`.")
     ] = None,
+    about: Annotated[
+        SubjectKind | None, typer.Option("--about", help="The paper is about another party, of that kind.")
+    ] = None,
     circumstance: Annotated[
         list[str] | None, typer.Option("--circumstance", help="May be repeated.", metavar="CODE=yes|no")
+    ] = None,
+    fetch_on: Annotated[
+        FetchMode | None, typer.Option("--fetch-on", help="Which access grounds are opened; as it is if left out.")
     ] = None,
     language: Annotated[str, typer.Option(help="Language of the sentences.", metavar="en|uz|ru")] = "en",
     lists: ListsOption = "",
@@ -58,7 +64,9 @@ def explain(
         raise NotFoundError("no entry and no document type of that name; `chopar prohibited list` shows all")
     if requester:
         paper = entries[0].document_type if entries else DocumentType(name)
-        question = _Question(words, version, mode, requester, procedure, paper, day, kind, tuple(circumstance or ()))
+        question = _Question(
+            words, version, fetch_on or mode, requester, procedure, paper, day, kind, about, tuple(circumstance or ())
+        )
         session.output.show(question.data(), *question.lines())
         return ExitCode.DONE
     if not entries:
@@ -85,6 +93,7 @@ class _Question:
         paper: DocumentType,
         day: datetime.date,
         kind: SubjectKind | None,
+        about: SubjectKind | None,
         circumstances: tuple[str, ...],
     ) -> None:
         from gateway.considered import considered
@@ -94,10 +103,10 @@ class _Question:
             raise NotFoundError("--requester: no agency of that id stands in the lists")
         if ProcedureId(procedure) not in version.procedures:
             raise NotFoundError("--procedure: no procedure of that id stands in the lists")
-        if kind is SubjectKind.OBJECT:
-            raise ConfigurationError("--kind: person or business")
+        if SubjectKind.OBJECT in (kind, about):
+            raise ConfigurationError("--kind and --about: person or business")
         said = dict(_circumstance(text) for text in circumstances)
-        question = Question(requester, procedure, paper, day, kind, None, said)
+        question = Question(requester, procedure, paper, day, kind, about, said)
         self._words, self._version, self._mode = words, version, fetch_mode
         self._answered: Answered = answered(question, version, fetch_mode)
         self._considered: tuple[Considered, ...] = considered(self._answered, version)
@@ -112,6 +121,7 @@ class _Question:
             "document_type": question.document,
             "on": question.on,
             "kind": self._answered.kind.value,
+            "about": question.about,
             "refused": self._answered.resolution.refused,
             "documents": [shown(document) for document in self._answered.resolution.documents],
             "considered": [
@@ -144,6 +154,7 @@ class _Question:
                     (words.page("paper"), document.name.text),
                     (words.page("day"), view.on),
                     (words.page("kind"), view.kind),
+                    (words.page("about"), view.about),
                 )
             yield from _labelled(
                 (words.page("outcome"), document.outcome),

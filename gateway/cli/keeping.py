@@ -108,10 +108,10 @@ def _written(folder: Path, before: dict[str, bytes], files: dict[str, bytes]) ->
     """
     from gateway.bundle import write_file
     from gateway.lint import errors, lint
-    from gateway.list_version import DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
+    from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
 
     try:
-        for name in (DOCUMENTS, PROHIBITED, GROUNDS):
+        for name in dict.fromkeys((DOCUMENTS, PROHIBITED, DIRECTORY, GROUNDS, *files)):
             if files[name] != before[name]:
                 write_file(folder / name, files[name])
     except OSError as error:

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cache
 from typing import Any
 
 import pytest
@@ -113,9 +112,25 @@ def test_every_document_of_every_demand_has_one_outcome_and_a_code_of_it() -> No
     assert seen == set(Outcome)
 
 
-@cache
-def shuffled() -> ListVersion:
-    drawn, files = random.Random(3), dict(FILES)
+def with_more_grounds() -> Files:
+    """The lists with a second ground for each, of another field and, where one is known, another holder."""
+    held = {(table["provider"], table["evidence_type"]) for table in tables(FILES, DIRECTORY, "holding")}
+    grounds = tables(FILES, GROUNDS, "ground")
+    second = [
+        {
+            **ground,
+            "id": f"a-second-{ground['id']}",
+            "fields": ["another_field"],
+            "holder": next((who for who, what in sorted(held) if what == ground["evidence_type"]), ground["holder"]),
+        }
+        for ground in grounds
+    ]
+    holdings = [{**table, "connected": True} for table in tables(FILES, DIRECTORY, "holding")]
+    return put(put(FILES, GROUNDS, "ground", [*grounds, *second]), DIRECTORY, "holding", holdings)
+
+
+def shuffled(files: Files) -> ListVersion:
+    drawn, files = random.Random(3), dict(files)
     for name, content in files.items():
         whole = tomllib.loads(content.decode())
         for array in whole.values():
@@ -126,9 +141,38 @@ def shuffled() -> ListVersion:
     return ListVersion.from_files(files)
 
 
-def test_the_order_in_which_entries_stand_decides_nothing() -> None:
+@pytest.mark.parametrize("files", [FILES, with_more_grounds()], ids=["as they are", "two grounds each"])
+def test_the_order_in_which_entries_stand_decides_nothing(files: Files) -> None:
+    before, after = ListVersion.from_files(files), shuffled(files)
+    fetched = 0
     for question in questions(300, seed=11):
-        assert without_digest(question.by(shuffled())) == without_digest(question.by(lists()))
+        answer = question.by(before)
+        assert without_digest(question.by(after)) == without_digest(answer)
+        fetched += any(one.outcome is Outcome.FETCH for one in answer.documents)
+    assert fetched
+
+
+def test_a_member_is_one_from_its_first_to_its_last_day() -> None:
+    """On a day of its membership it is answered as if it had always been a member, on others as if never."""
+    first, last = date(2022, 4, 1), date(2023, 3, 31)
+    members = tables(FILES, GROUPS, "member")
+    dated = [{**member, "member_from": first, "member_until": last} for member in members]
+    held = ListVersion.from_files(put(FILES, GROUPS, "member", dated))
+    # That a group exists is known by its members: of each an agency stays that no question is of.
+    nobody = sorted(held.agencies)[0]
+    groups = sorted({member["group"] for member in members})
+    without = [{**members[0], "group": group, "agency": nobody} for group in groups]
+    never = ListVersion.from_files(put(FILES, GROUPS, "member", without))
+    told = 0
+    for question in questions(200, seed=17):
+        if question.demand.requester == nobody:
+            continue
+        for day in (first - timedelta(days=1), first, last, last + timedelta(days=1)):
+            asked = replace(question, on=day)
+            due = asked.by(lists() if first <= day <= last else never)
+            assert without_digest(asked.by(held)) == without_digest(due)
+            told += without_digest(asked.by(lists())) != without_digest(asked.by(never))
+    assert told
 
 
 def renamed() -> tuple[ListVersion, Callable[[str], str]]:

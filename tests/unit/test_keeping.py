@@ -4,6 +4,7 @@ import io
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,43 @@ def test_an_entry_is_added_and_binds_from_its_day() -> None:
 
     assert outcome("2026-11-30") == "refused no"
     assert outcome("2026-12-01") == "not_needed no"
+
+
+def test_what_else_stands_in_a_file_stays_as_it_is() -> None:
+    remark = b"# A remark of those who keep the list.\n"
+    files = {**SHIPPED, **{name: remark + SHIPPED[name] for name in ("prohibited.toml", "grounds.toml")}}
+    changed, _ = add(files, ENTRY)
+    assert changed["prohibited.toml"].startswith(files["prohibited.toml"])
+    assert changed["documents.toml"].startswith(files["documents.toml"])
+    for name, file in ((GROUND, "grounds.toml"), ("tax-debt-certificate-communal", "prohibited.toml")):
+        before = files[file].decode().split("\n")
+        read = verify(files, name, by="A. Lawyer", text_ref="a place", on=READ_ON)[file].decode().split("\n")
+        assert [one for one in before if one not in read] == []
+        come = [one for one in read if one not in before]
+        signed = ['verified_by = "A. Lawyer"', "verified_on = 2026-11-20", 'text_ref = "a place"']
+        assert come == ['text_read = "official"', *signed]
+        assert len(read) == len(before) + len(signed)
+        again = verify({**files, file: "\n".join(read).encode()}, name, by="B. Lawyer", text_ref="c", on=READ_ON)
+        assert again[file].count(b"Lawyer") == 1
+
+
+@pytest.mark.parametrize("quirk", ["quoted key", "no newline", "crlf", "remark behind", "spaced heading"])
+def test_a_file_that_is_written_otherwise_is_changed_as_well(quirk: str) -> None:
+    documents, grounds = SHIPPED["documents.toml"], SHIPPED["grounds.toml"]
+    documents, grounds = {
+        "quoted key": (documents, grounds.replace(b"text_read = ", b'"text_read" = ')),
+        "no newline": (documents.rstrip(b"\n"), grounds.rstrip(b"\n")),
+        "crlf": (documents.replace(b"\n", b"\r\n"), grounds.replace(b"\n", b"\r\n")),
+        "remark behind": (documents, grounds.replace(b"[[ground]]", b"[[ground]] # so")),
+        "spaced heading": (documents, grounds.replace(b"[[ground]]", b"[[ ground ]]")),
+    }[quirk]
+    files = {**SHIPPED, "documents.toml": documents, "grounds.toml": grounds}
+    changed = verify(add(files, ENTRY)[0], GROUND, by="A. Lawyer", text_ref="a place", on=READ_ON)
+    lists = ListVersion.from_files(changed)
+    assert len(lists.documents) == len(BEFORE.documents) + 1
+    assert [one for one in lists.grounds.values() if one.verified] == [lists.grounds[GROUND]]
+    assert lists.grounds[GROUND].text_read == "official"
+    assert len(lists.grounds) == len(BEFORE.grounds)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +271,7 @@ def test_an_entry_is_explained_in_words_of_a_language(language: str, says: tuple
     assert run(*words[:-1], "fr", home=tmp_path)[0] == 2
 
 
-def considered(home: Path, *words: str) -> tuple[dict[str, tuple[bool, bool, list[str]]], dict[str, object]]:
+def considered(home: Path, *words: str) -> tuple[dict[str, tuple[bool, bool, list[str]]], dict[str, Any]]:
     code, out, _ = run("--format", "json", "prohibited", "explain", *words, home=home)
     assert code == 0
     answer = json.loads(out)
@@ -274,6 +312,7 @@ def test_a_condition_that_kept_an_entry_from_binding_is_said(said: tuple[str, ..
         (("--requester", "nobody", "--procedure", "hiring"), 1),
         (("--requester", "employer", "--procedure", "nothing"), 1),
         (("--requester", "employer", "--procedure", "hiring", "--kind", "object"), 2),
+        (("--requester", "employer", "--procedure", "hiring", "--about", "object"), 2),
         (("--requester", "employer", "--procedure", "hiring", "--circumstance", "x"), 2),
         (("--on", "20260701"), 2),
         (("--lists", "no-such-folder"), 1),
@@ -282,6 +321,17 @@ def test_a_condition_that_kept_an_entry_from_binding_is_said(said: tuple[str, ..
 )
 def test_a_question_that_is_none_is_wrong_use(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
     assert run("prohibited", "explain", "tax-debt-certificate", *words, home=tmp_path)[0] == code
+
+
+def test_a_paper_about_another_party_is_answered_for_that_party(tmp_path: Path) -> None:
+    asks = ("--requester", "justice-notary", "--procedure", "real-estate-sale-notary-non-residential")
+    paper = "civil-status-record-marriage"
+    _, own = considered(tmp_path, paper, *asks, "--kind", "business", "--fetch-on", "inferred")
+    _, other = considered(tmp_path, paper, *asks, "--kind", "business", "--fetch-on", "inferred", "--about", "person")
+    assert [(one["about"], one["documents"][0]["code"]) for one in (own, other)] == [
+        (None, "not_about_subject"),
+        ("person", "ground"),
+    ]
 
 
 def test_numbers_are_said_in_their_number(tmp_path: Path) -> None:
