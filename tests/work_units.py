@@ -15,13 +15,16 @@ STACK = "tests/e2e/"
 DEAREST = (
     "tests/simulation/test_seeds.py",
     STACK,
-    "tests/simulation/",
+    "tests/fault/",
     "tests/integration/",
     "tests/contract/",
+    "tests/simulation/",
     "tests/oracle/",
-    "tests/fault/",
 )
-"""Begins first what takes longest, so that nothing long is left for one process when the others have nothing to do."""
+"""Begins first what takes longest, so that nothing long is left for one process when the others have nothing to do.
+
+The seeds have processes of their own, one a core: beside them runs what mostly waits, for brokers and for the stack.
+"""
 
 
 def unit_of(nodeid: str) -> str:
