@@ -20,6 +20,7 @@ from chopar.messages.exchange import ExchangeRecorded
 from chopar.provider import subject_of
 from chopar.requester import Event, Exchange
 from chopar.schema_registry import Decoder
+from chopar.texts import Language, Texts
 from services.tax.model import DebtEntry
 from tests.builders import PERSON, SECOND_PERSON
 from tests.integration import test_alternatives as alternatives
@@ -112,6 +113,10 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
             review = await dispute(another, taken_up, asked, DEADLINE_SECONDS)
         assert (review.status, review.exit_code()) == (status, code)
         assert (review.to_json()["evidence"] or {"has_debt": False})["has_debt"] is False
+        texts = Texts.shipped()
+        sentence, *evidence = review.to_text(texts, Language.ENGLISH)
+        assert texts.say("review", status, Language.ENGLISH) in str(sentence)
+        assert len(evidence) == (status == "corrected")
     with pytest.raises(ConfigurationError, match="record_exists"):
         objection_of(PAPER, "because", [], None)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chopar.avro import decode_body, encode_body, frame, unframe
+from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.errors import DisputeRefusedError, RecordError
 from chopar.identifiers import agency_id
@@ -16,9 +17,11 @@ from chopar.messages.dispute import DisputeReason, EvidenceDisputed
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.law import ListActivated
+from chopar.topics import TopicLayout
 from gateway.answer import Cause, answer
 from gateway.disputes import passed_on
 from gateway.law import Law
+from gateway.rebuild import rebuild
 from gateway.rendering import Renderings
 from gateway.standing import Standing
 from gateway.store import DAY_MS, First, FirstRecords
@@ -246,6 +249,27 @@ def test_a_dispute_is_no_first_record_of_its_demand_even_if_it_lies_before_it() 
     assert {(table.first(record) or FIRST).offset for record in log} == {1}
     table.write()
     assert table.open(TopicPartition("demand.submitted.electricity-het", 3)) is None  # in memory nothing is kept
+
+
+async def test_a_table_that_is_rebuilt_knows_disputes_by_what_held_at_their_time() -> None:
+    place, now = TopicPartition("demand.submitted.electricity-het", 3), [NOW_MS]
+    bus = MemoryBus(lambda: now[0])
+    await bus.admin().create([TopicLayout(place.topic, 6, {"message.timestamp.type": "LogAppendTime"})])
+    producer, key, disputed = bus.producer("test"), str(DEMAND.demand_id).encode(), dispute_value(dispute())
+    for value in (disputed, VALUE, disputed):
+        await producer.send([Outgoing(*place, key, value)])
+        now[0] += 1000
+    law, asked = Law(), []
+
+    async def known_at(timestamp_ms: int) -> None:
+        asked.append(timestamp_ms)
+        if not law.counted():
+            law.read(0, NOW_MS, activated(Demand.RECORD, EvidenceDisputed.RECORD))
+
+    table = FirstRecords(is_dispute=lambda record: law.is_dispute(record.value, record.timestamp_ms))
+    await rebuild(bus, table, {place: 3}, known_at)
+    assert max(asked) == NOW_MS + 2000
+    assert table.first(bus.records(*place)[0], DEMAND.demand_id) == First(1, NOW_MS + 1000, FIRST.digest)
 
 
 def test_a_list_version_without_disputes_still_holds() -> None:
