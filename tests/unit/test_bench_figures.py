@@ -123,7 +123,7 @@ def test_the_stated_state_follows_from_lists_sizes_and_settings() -> None:
         f"{topic}.x": {"value": 1000.0, "key_and_headers": 24.0} for topic in ("demand.submitted", "demand.resolved")
     }
     stated, wider = stated_state(sizes, waiting=6), stated_state(sizes, waiting=12)
-    assert wider["table"] == 2 * stated["table"] == 6.0
+    assert wider["table"] == 2 * stated["table"] == 1.5
     assert wider["unread"] == pytest.approx(2 * stated["unread"], abs=0.01)
     assert stated["a batch"] == pytest.approx(500 * 3 * 1024 / 2**20, abs=0.001)
     assert 0.1 < stated["lists"] < 10
