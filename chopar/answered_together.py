@@ -61,7 +61,8 @@ class _Together(Generic[Asked, Told]):
 
     async def _all(self) -> None:
         BEING_HANDLED.set(None)  # a log line is of no single record
-        await self._work(self.turns)
+        turns, self.turns = self.turns, []  # they know us: else the whole batch stays until garbage is looked for
+        await self._work(turns)
 
 
 class Gathering(Generic[Asked, Told]):

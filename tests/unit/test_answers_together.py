@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chopar.answered_together import Gathering, Turn
 from chopar.avro import SchemaFiles
 from chopar.bus.failures import Failures, Handled, Verdict
 from chopar.bus.handling import Handling
@@ -225,3 +228,26 @@ async def test_two_functions_cannot_answer_one_evidence_type(world: World) -> No
         world.together.answers_together("tax-debt")(another)
     assert world.together.evidence_types == ("clearance", "tax-debt")
     assert world.together.knows("tax-debt")
+
+
+class _Asked:
+    """Something that tells when it is let go."""
+
+
+async def test_what_was_answered_is_let_go_without_a_look_for_garbage() -> None:
+    async def work(turns: Sequence[Turn[_Asked, str]]) -> None:
+        await asyncio.sleep(0)
+        for turn in turns:
+            turn.told = "told"
+
+    gathering = Gathering(work)
+    asked = [_Asked() for _ in range(3)]
+    left = [weakref.ref(one) for one in asked]
+    gc.disable()
+    try:
+        turns = [gathering.join(one) for one in asked]
+        assert [await turn for turn in turns] == ["told"] * 3
+        del asked, turns
+        assert [one() for one in left] == [None] * 3
+    finally:
+        gc.enable()
