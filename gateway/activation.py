@@ -13,12 +13,12 @@ from pathlib import Path
 from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.bus.port import Bus, Outgoing
 from chopar.errors import ChoparError, ConfigurationError
-from chopar.messages.demand import FetchMode
+from chopar.messages.demand import Demand, FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
 from chopar.secret_files import ensure_secret, read_secret
-from gateway.bundle import install, with_schemas
-from gateway.law import Law, activation_key
+from gateway.bundle import install, load, schema_texts, with_schemas
+from gateway.law import Activation, Law, activation_key
 from gateway.law_reader import PARTITION, read_activation
 from gateway.lint import require_sound
 from gateway.list_version import FILES, ListVersion
@@ -88,21 +88,23 @@ async def activate(
         LawUnreadableError: the lists cannot be understood.
         ConfigurationError: lint finds an error in them, they cannot be written, `at` is too soon to count, or the
             secret is not the one that was activated.
+        LawIncompleteError: a schema of before is to be accepted further, and its list version is not here.
         UnavailableError: broker or schema registry do not answer, or a schema is not registered.
     """
     records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
     texts = {record: files.texts[record] for record in records}
     files_of_lists = {name: content for name, content in lists.items() if name in FILES}
     require_sound(ListVersion.from_files(files_of_lists), day_of(clock()))
-    digest = install(with_schemas(files_of_lists, texts), lists_folder)
-    schemas = tuple(
-        [
-            AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))
-            for r, t in texts.items()
-        ]
-    )
+    written = [
+        AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))
+        for r, t in texts.items()
+    ]
     law = await read_law(bus, files)
     newest = law.newest()
+    former = _former_writers(newest, written, lists_folder)
+    further = {f"{schema.record}~{schema.sha256.hex()[:12]}": text for schema, text in former.items()}
+    digest = install(with_schemas(files_of_lists, texts | further), lists_folder)
+    schemas = (*written, *former)
     check = _secret_check(law, home, secret_version)
     effective_at = _effective_at(law, at, clock())
     message = ListActivated(
@@ -131,6 +133,25 @@ async def activate(
     if isinstance(sent, ChoparError):
         raise sent
     return Activated(message, is_new=True, effective_at=effective_at if newest else None)
+
+
+def _former_writers(
+    newest: Activation | None, written: list[AcceptedSchema], lists_folder: Path
+) -> dict[AcceptedSchema, str]:
+    """The schemas of demands that were accepted so far and are written by libraries of before, with their texts.
+
+    An agency changes its library when it likes: what it writes is read on, until nobody accepts it any more.
+    """
+    known = {schema.sha256 for schema in written}
+    former = [
+        schema
+        for schema in (newest.message.schemas if newest is not None else ())
+        if schema.record == Demand.RECORD and schema.sha256 not in known
+    ]
+    if newest is None or not former:
+        return {}
+    texts = schema_texts(load(newest.message.list_digest, lists_folder))
+    return {schema: texts[schema.sha256] for schema in former}
 
 
 def _effective_at(law: Law, at: datetime | None, now: datetime) -> datetime:

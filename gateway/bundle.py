@@ -5,6 +5,7 @@ schemas that were accepted and of the gateway's own outputs. What stands in the 
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -42,14 +43,14 @@ def list_files(folder: Path) -> dict[str, bytes]:
 
 
 def with_schemas(files: Mapping[str, bytes], texts: Mapping[str, str]) -> dict[str, bytes]:
-    """A bundle of lists and schema texts (by full record name)."""
+    """A bundle of lists and schema texts (by full record name; a former one of a record by another name)."""
     return {**files, **{f"{SCHEMAS}{record}.avsc": text.encode() for record, text in texts.items()}}
 
 
-def schema_texts(files: Mapping[str, bytes]) -> dict[str, str]:
-    """The schema texts of a bundle, by full record name."""
+def schema_texts(files: Mapping[str, bytes]) -> dict[bytes, str]:
+    """The schema texts of a bundle, by their SHA-256."""
     return {
-        name.removeprefix(SCHEMAS).removesuffix(".avsc"): content.decode()
+        hashlib.sha256(content).digest(): content.decode()
         for name, content in files.items()
         if name.startswith(SCHEMAS)
     }

@@ -3,7 +3,6 @@
 Made once from what lies on disk, checked against the activation, and pure from then on.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,13 +79,14 @@ class Standing:
         self._accepted: dict[int, ParsedSchema] = {}
         self._outputs: dict[str, tuple[int, ParsedSchema]] = {}
         for schema in message.schemas:
-            text = texts.get(schema.record, "")
-            if hashlib.sha256(text.encode()).digest() != schema.sha256:
+            text = texts.get(schema.sha256)
+            if text is None:
                 raise LawIncompleteError(f"the schema of {schema.record} is not the one in force")
             parsed = parse_schema(text)
             if schema.record == Demand.RECORD:
                 self._accepted[schema.id] = parsed
-            self._outputs[schema.record] = (schema.id, parsed)
+            # The first of a record is the one that is written, and read by; others are of libraries of before.
+            self._outputs.setdefault(schema.record, (schema.id, parsed))
         missing = {model.RECORD for model in (Demand, *OUTPUTS)} - set(self._outputs)
         if missing:
             raise LawIncompleteError(f"no schema was activated for {', '.join(sorted(missing))}")

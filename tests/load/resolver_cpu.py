@@ -56,6 +56,7 @@ def enlarged(entries: int) -> ListVersion:
         prohibited=prohibited,
         grounds=shipped.grounds,
         directory=shipped.directory,
+        alternatives=shipped.alternatives,
     )
 
 

@@ -1,5 +1,6 @@
 """Bringing lists into force: what is kept, what is refused, what is mended (on the in-memory bus)."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.bus.memory import MemoryBus
 from chopar.errors import ConfigurationError, LawIncompleteError
-from chopar.messages.demand import FetchMode
+from chopar.messages.demand import Demand, FetchMode
 from chopar.secret_files import secret_path
 from gateway.bundle import list_files, load
-from tests.standing import LISTS
+from gateway.standing import Standing
+from tests.builders import demand
+from tests.standing import FILES, LISTS
 from tests.world import World, world
 
 
@@ -97,3 +101,28 @@ async def test_a_time_that_is_too_soon_to_count_is_refused(here: World) -> None:
     later = here.clock() + timedelta(hours=1)
     done = await here.activate(fetch_mode=FetchMode.VERIFIED, at=later)
     assert done.effective_at == later
+
+
+async def test_agencies_with_the_library_of_before_are_read_on(tmp_path: Path) -> None:
+    text = FILES.texts[Demand.RECORD]
+    schema = json.loads(text)
+    schema["fields"] = [field for field in schema["fields"] if field["name"] != "follows"]
+    before = SchemaFiles({**FILES.texts, Demand.RECORD: json.dumps(schema)})
+    async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path, files=before) as here:
+        first = await here.prepare()
+        here.files = FILES
+        for record, shipped in FILES.texts.items():
+            await here.registry.register(record, shipped)
+        second = await here.activate()
+        assert second.is_new
+        ids = [one.id for one in second.message.schemas if one.record == Demand.RECORD]
+        assert ids == [await here.registry.id_of(Demand.RECORD, one.texts[Demand.RECORD]) for one in (FILES, before)]
+        assert not (await here.activate()).is_new
+        for activated in (first, second):
+            holds = Standing.from_disk(activated.message, home=here.home, lists_folder=here.home / "lists")
+            value = frame(ids[1], encode_body(before.parsed(Demand.RECORD), demand()))
+            assert holds.decode_demand(value) == demand()
+        value = frame(ids[0], encode_body(FILES.parsed(Demand.RECORD), demand()))
+        assert holds.decode_demand(value) == demand()
+        third = await here.activate(fetch_mode=FetchMode.VERIFIED)
+        assert third.message.schemas == second.message.schemas
