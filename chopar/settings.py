@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chopar.errors import ConfigurationError
+
+_LAST_PORT = 65535
 
 
 class KafkaSettings(BaseModel):
@@ -36,6 +38,13 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     address: str = Field(pattern=r"^\S+:\d+$")
+
+    @field_validator("address")
+    @classmethod
+    def _has_a_port(cls, address: str) -> str:
+        if int(address.rpartition(":")[2]) > _LAST_PORT:
+            raise ValueError(f"the last port is {_LAST_PORT}")  # the system would take another one in silence
+        return address
 
 
 class StoreSettings(BaseModel):

@@ -171,6 +171,11 @@ async def test_schemas_are_read_although_none_can_be_kept(tmp_path: Path) -> Non
         ),
         (GatewaySettings, {"CHOPAR_GATEWAY_KAFKA__BOOTSTRAP": "nonsense"}, ["CHOPAR_GATEWAY_KAFKA__BOOTSTRAP: String"]),
         (GatewaySettings, {"CHOPAR_GATEWAY_MAX_RECORDS": "0"}, ["CHOPAR_GATEWAY_MAX_RECORDS: Input should be"]),
+        (
+            TaxSettings,
+            {"CHOPAR_TAX_HTTP__ADDRESS": "127.0.0.1:99999"},
+            ["CHOPAR_TAX_HTTP__ADDRESS: Value error, the last"],
+        ),
         (TaxSettings, {"CHOPAR_TAX_KAFKA": "127.0.0.1:9092"}, ["CHOPAR_TAX_KAFKA__BOOTSTRAP"]),
     ],
 )
