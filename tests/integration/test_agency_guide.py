@@ -24,6 +24,7 @@ from chopar.conformance import Case, Conformance, Example, check
 from chopar.errors import RegisterUnavailableError, UndecodableError
 from gateway.bundle import list_files
 from gateway.connecting import connect
+from gateway.list_version import ListVersion
 from services.tax.model import DebtEntry
 from tests.builders import PERSON, SECOND_PERSON
 from tests.standing import LISTS
@@ -68,6 +69,18 @@ def test_every_code_stands_in_the_guide_in_three_languages() -> None:
     for kind in ("outcome", "code", "next_step", "unavailable", "dispute", "review", "always"):
         for code, said in texts[kind].items():
             assert f"| `{code}` | {said['uz']} | {said['ru']} | {said['en']} |" in GUIDE
+
+
+def test_the_guide_begins_with_what_the_lists_know_and_nobody_answers_yet() -> None:
+    version = ListVersion.from_files(list_files(LISTS))
+    [ground] = [one for one in version.grounds.values() if one.evidence_type == "military-service-periods"]
+    assert not version.directory[ground.holder, ground.evidence_type].connected
+    members = [one.agency for one in version.memberships if one.group in ground.requester_groups]
+    assert f"--agency {ground.holder} --evidence {ground.evidence_type}\n" in GUIDE
+    assert f"chopar prohibited explain {ground.document_type} " in GUIDE
+    assert any(f"--requester {agency} --procedure old-age-pension " in GUIDE for agency in members)
+    assert "old-age-pension" in ground.procedures
+    assert f"--document {ground.document_type}\n" in GUIDE
 
 
 def memory() -> MemoryBus:
