@@ -33,6 +33,7 @@ Options of every command:
 _VALUED = ("--format", "--bootstrap", "--registry", "--gateway")
 INSECURE = "--insecure"
 _HTTP_SECONDS = 5.0
+_GATEWAY_SECONDS = 20.0  # a gateway makes its rehearsals when it is first asked, which on a busy machine takes a while
 _TERMINATED = 143  # 128 + SIGTERM, as shells have it
 _START_SECONDS = 5.0  # somebody waits: a broker that is not there is said sooner than to a process
 
@@ -203,7 +204,8 @@ class Session:
         """An HTTP client of the addressed gateway; close it."""
         import httpx2
 
-        return httpx2.AsyncClient(base_url=self.gateway, timeout=_HTTP_SECONDS)
+        timeout = httpx2.Timeout(_GATEWAY_SECONDS, connect=_HTTP_SECONDS)
+        return httpx2.AsyncClient(base_url=self.gateway, timeout=timeout)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine to its end, with the library's logs kept off the screen: errors reach the caller anyway.
