@@ -17,19 +17,23 @@ import pytest
 from chopar.bus.consume import ConsumeSettings
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Headers, Outgoing, TopicPartition, partition_of
-from chopar.messages.demand import DemandedDocument, FetchMode, Subject
+from chopar.messages.demand import AskedHolder, DemandedDocument, FetchMode, Following, Subject
 from chopar.requester import Requester
 from gateway.law_reader import PARTITION as LAW
+from tests.alternative_lists import ORDER, with_alternatives, written_to
 from tests.builders import PERSON, SECOND_PERSON
 from tests.standing import LISTS
 from tests.world import World, world
 
 HET = "electricity-het"
 DEMANDS = f"demand.submitted.{HET}"
-OUTPUTS = (f"demand.resolved.{HET}", "evidence.requested.tax-committee", "exchange.recorded")
+HOLDERS = tuple(f"evidence.requested.{provider}" for provider, _ in ORDER)
+OUTPUTS = (f"demand.resolved.{HET}", *HOLDERS, "exchange.recorded")
 PAPERS = ("tax-debt-certificate", "criminal-record-certificate", "address-reference-certificate", "no-such-paper")
 NAMES = ("left", "right")
 LEAD_SECONDS = 1
+ALTERNATIVES = "alternatives"
+"""Folder of the lists in which a paper may be proved by several holders."""
 STEPS = 60
 
 
@@ -59,6 +63,10 @@ class Feeder:
                 DemandedDocument(type=paper) for paper in self._chance.sample(PAPERS, self._chance.randrange(1, 4))
             ],
         )
+        asked = [AskedHolder(provider=who, evidence_type=what) for who, what in ORDER[: self._chance.randrange(4)]]
+        if asked:
+            follows = Following(demand_id=demand.demand_id, asked=tuple(asked))
+            demand = demand.model_copy(update={"follows": follows})
         key, value = str(demand.demand_id).encode(), requester._encoder.encode(demand)
         if self._sent and kind < 0.35:
             key = self._chance.choice(self._sent)[0]
@@ -93,9 +101,11 @@ async def disturb(here: World, bus: MemoryBus, chance: random.Random, number: in
     elif what == 2 and name not in here.running:
         shutil.rmtree(here.home / name, ignore_errors=True)  # its table of first records is gone
     elif what == 3:
-        await here.activate(fetch_mode=chance.choice(list(FetchMode)), activated_by=f"lawyer {number}")
+        lists = chance.choice([LISTS, here.home / ALTERNATIVES])
+        await here.activate(lists, fetch_mode=chance.choice(list(FetchMode)), activated_by=f"lawyer {number}")
     elif what == 4:
-        await here.activate(secret_version=number + 2, activated_by=f"operator {number}")
+        lists = here.home / ALTERNATIVES
+        await here.activate(lists, secret_version=number + 2, activated_by=f"operator {number}")
     elif what == 5:
         bus.hold(LAW)  # stamped and not shown: marks and activations come late
     else:
@@ -117,7 +127,7 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
     chance = random.Random(seed)
     bus = MemoryBus(lambda: time.time_ns() // 1_000_000, send_timeout_seconds=0.5)
     async with world(bus, tmp_path) as here:
-        await here.prepare(LISTS, lead_seconds=LEAD_SECONDS)
+        await here.prepare(written_to(tmp_path / ALTERNATIVES, with_alternatives()), lead_seconds=LEAD_SECONDS)
         async with here.requester(HET) as requester:
             feeder = Feeder(here, chance)
             for number in range(STEPS):
@@ -152,6 +162,7 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
     assert answered == {record.key for record in demands}
     modes = {record.value for record in bus.records(LAW.topic) if record.key != b"mark"}
     assert len(modes) > 2, "too little happened to the law"
+    assert all(bus.records(topic) for topic in HOLDERS), "somebody was never asked"
 
 
 def places(bus: MemoryBus) -> dict[tuple[str, int], int]:
