@@ -70,7 +70,7 @@ def install(files: Mapping[str, bytes], lists_folder: Path) -> str:
     target = lists_folder / digest
     try:
         lists_folder.mkdir(parents=True, exist_ok=True)
-        with _alone(lists_folder):
+        with alone(lists_folder):
             if _holds(target, digest):
                 return digest
             for left in lists_folder.glob(f"{_HALF}*"):  # of a process that was killed: nobody else is writing now
@@ -136,6 +136,24 @@ def write_file(path: Path, content: bytes) -> None:
         half.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time changes what is in a folder; the lock goes with the process.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: it cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _holds(folder: Path, digest: str) -> bool:
     try:
         return not folder.is_symlink() and folder.is_dir() and bundle_digest(_read(folder)) == digest
@@ -184,17 +202,6 @@ def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time writes versions; the lock goes with the process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
     finally:
         os.close(descriptor)
 

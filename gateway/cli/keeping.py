@@ -66,13 +66,15 @@ def add_(
     lists: FolderOption,
 ) -> int:
     """Add entries, grounds or documents to a folder of lists, all of a file or nothing."""
-    from gateway.bundle import list_files
+    from gateway.bundle import alone, list_files
     from gateway.keeping import add
 
     session = Session.of(context)
-    files = list_files(lists)
-    changed, names = add(files, text_of(file))
-    flaws = _written(lists, files, changed)
+    text = text_of(file)
+    with alone(lists):
+        files = list_files(lists)
+        changed, names = add(files, text)
+        flaws = _written(lists, files, changed)
     session.output.show({"added": names, "flaws": flaws}, *[f"added: {name}" for name in names], *_told(flaws))
     return ExitCode.DONE
 
@@ -86,14 +88,15 @@ def verify_(
     on: Annotated[str, typer.Option("--on", help="The day of reading; today if left out.", metavar="DATE")] = "",
 ) -> int:
     """Note that the published text of an act was read: in the mode `verified` this opens a ground."""
-    from gateway.bundle import list_files
+    from gateway.bundle import alone, list_files
     from gateway.keeping import verify
 
     session = Session.of(context)
     day = day_given("--on", on) or today()
-    files = list_files(lists)
-    changed = verify(files, name, by=by, text_ref=text_ref, on=day)
-    flaws = _written(lists, files, changed)
+    with alone(lists):
+        files = list_files(lists)
+        changed = verify(files, name, by=by, text_ref=text_ref, on=day)
+        flaws = _written(lists, files, changed)
     words = f"{name}: read as published by {by} on {day}; it holds when the lists are activated"
     session.output.show(
         {"verified": name, "by": by, "on": day, "text_ref": text_ref, "flaws": flaws}, words, *_told(flaws)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,26 @@ def test_a_paper_about_another_party_is_answered_for_that_party(tmp_path: Path) 
         (None, "not_about_subject"),
         ("person", "ground"),
     ]
+
+
+def test_two_who_add_at_once_both_have_added(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)
+    for number in range(3):
+        (tmp_path / f"{number}.toml").write_text(ENTRY.replace("bank-reference", f"bank-reference-{number}"))
+    with ThreadPoolExecutor(3) as people:
+        added = [
+            people.submit(
+                run, "prohibited", "add", str(tmp_path / f"{number}.toml"), "--lists", str(mine), home=tmp_path
+            )
+            for number in range(3)
+        ]
+        assert [one.result()[0] for one in added] == [0, 0, 0]
+    lists = ListVersion.from_files(list_files(mine))
+    assert len(lists.prohibited) == len(BEFORE.prohibited) + 3
+    assert sorted(path.name for path in mine.iterdir()) == sorted(SHIPPED)
+    nowhere = str(tmp_path / "nowhere")
+    assert run("prohibited", "add", str(tmp_path / "0.toml"), "--lists", nowhere, home=tmp_path)[0] == 2
 
 
 def test_numbers_are_said_in_their_number(tmp_path: Path) -> None:
