@@ -7,14 +7,16 @@ are warnings: for whoever keeps the lists to look at. Pure; the day is an argume
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 
 from chopar.errors import ConfigurationError
 from chopar.identifiers import AgencyId, DocumentType, SubjectKind
 from gateway.access_ground import AccessGround
 from gateway.flaw import Flaw, Level
-from gateway.lint_texts import texts
+from gateway.lint_texts import LONGEST_ID, texts
 from gateway.list_version import ListVersion
+from gateway.lists.reading import called
 from gateway.lists.vocabulary import Basis, DataClass, Disposition, TextRead
 from gateway.prohibited_list import ProhibitedEntry
 
@@ -26,6 +28,7 @@ GROUND_NOT_READ = "ground_not_read"
 """The reason code of an entry that fetches special or secret data although no ground was read."""
 
 _MOST_TOLD = 50
+_LONGEST = 600  # characters of what is said of a flaw
 _MORE = 2  # agencies that are named after the first
 
 
@@ -39,8 +42,17 @@ def lint(lists: ListVersion, on: date) -> list[Flaw]:
     Returns:
         Every flaw, errors first.
     """
-    found = {flaw for check in _CHECKS for flaw in check(lists, on)}
+    found = {_fit(flaw) for check in _CHECKS for flaw in check(lists, on)}
     return sorted(found, key=lambda flaw: (flaw.level, flaw.code, flaw.entry, flaw.said))
+
+
+def _fit(flaw: Flaw) -> Flaw:
+    """What the lists call things may be endless, or turn round what stands beside it."""
+    if len(flaw.said) <= _LONGEST and (flaw.entry + flaw.said).isascii() and (flaw.entry + flaw.said).isprintable():
+        return flaw if len(flaw.entry) <= LONGEST_ID else replace(flaw, entry=called(flaw.entry))
+    said = flaw.said if flaw.said.isascii() and flaw.said.isprintable() else ascii(flaw.said)[1:-1]
+    said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    return replace(flaw, entry=called(flaw.entry), said=said)
 
 
 def errors(flaws: Iterable[Flaw]) -> list[Flaw]:

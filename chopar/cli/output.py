@@ -14,6 +14,9 @@ _FOLDABLE = 1.7  # a table that is wider than that many terminals is shown row b
 _DIGITS = re.compile(r"(\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\w*\d{9,}\w*")
 
 
+_MOVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
 class Format(StrEnum):
     """How data is printed."""
 
@@ -41,6 +44,11 @@ def hide_rejected(text: str) -> str:
     return _DIGITS.sub(lambda found: found.group(1) or "…", printable)
 
 
+def legible(text: str) -> str:
+    """A text without what moves the cursor or turns the direction of writing: it may come from anybody's file."""
+    return _MOVING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def cell(value: object) -> str:
     """A value as it stands in a table."""
     if value is None or value == "":
@@ -49,7 +57,7 @@ def cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return instant(value)
-    return str(value)
+    return legible(str(value))
 
 
 def instant(value: datetime) -> str:
@@ -100,7 +108,7 @@ class Output:
             return
         for part in parts:
             if isinstance(part, str):
-                print(part, file=self._out)
+                print(legible(part), file=self._out)
             else:
                 self._table(part)
         self._out.flush()

@@ -4,6 +4,7 @@ Strict, because a key that is misspelt and passed over (`untill`) would keep a r
 What the keys mean is left to the modules that hold the entries.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -190,6 +191,8 @@ class ListFile:
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name
+        if content.startswith(BOM_UTF8):
+            raise LawUnreadableError(f"{name}: it begins with a byte-order mark: save it as UTF-8 without one")
         try:
             self._arrays = toml.loads(content.decode("utf-8"))
         except (UnicodeDecodeError, toml.TOMLDecodeError, RecursionError) as error:

@@ -335,6 +335,21 @@ def test_a_paper_about_another_party_is_answered_for_that_party(tmp_path: Path) 
     ]
 
 
+def test_what_a_folder_says_moves_no_cursor_and_turns_no_line(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)
+    path = mine / "prohibited.toml"
+    evil = r'name_en = "\u001b[2J\u202eCertificate of tax debts"'
+    path.write_text(path.read_text().replace('name_en = "Certificate of tax debts"', evil, 1))
+    for words in (("explain", "tax-debt-certificate"), ("list",), ("show", "tax-debt-certificate-communal"), ("lint",)):
+        where = (str(mine),) if words == ("lint",) else ("--lists", str(mine))
+        _, out, err = run("prohibited", *words, *where, home=tmp_path)
+        assert "Certificate of tax debts" in out or words == ("lint",)
+        assert not {"\x1b", "\u202e"} & set(out + err)
+    _, out, _ = run("prohibited", "diff", "shipped", str(mine), home=tmp_path)
+    assert not {"\x1b", "\u202e"} & set(out)
+
+
 def test_two_who_add_at_once_both_have_added(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)

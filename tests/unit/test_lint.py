@@ -222,6 +222,14 @@ def test_two_lists_that_differ_only_in_how_many_entries_stand_together_are_compa
     assert [about for _, code, about in found_there if code == "contradicting"] == ["a-contradiction"]
 
 
+def test_what_is_said_of_a_flaw_can_be_read_whatever_the_lists_call_things() -> None:
+    for name in ("a\u202eb", "y" * 100_000, "\x1b[31mred"):
+        for flaw in flaws(added(SHIPPED, PROHIBITED, "entry", TAX, id=name)):
+            assert (flaw.entry + flaw.said).replace("…", "").isascii()
+            assert flaw.entry.isprintable()
+            assert len(flaw.entry + flaw.said) < 800
+
+
 def chain(length: int, *, closed: bool) -> ListVersion:
     """Papers of which each is replaced by the next."""
     documents, entries = tables(SHIPPED, DOCUMENTS, "document"), tables(SHIPPED, PROHIBITED, "entry")

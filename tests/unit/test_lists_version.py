@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,35 @@ def test_a_broken_list_is_refused_with_file_and_entry(name: str, old: str, new: 
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(LawUnreadableError, match=r"groups\.toml: no readable TOML"):
         ListVersion.from_files({**list_files(), "groups.toml": b"\xff\xfe"})
+
+
+def test_lines_may_end_as_windows_ends_them_and_a_byte_order_mark_is_named() -> None:
+    files = list_files()
+    ended = {name: content.replace(b"\n", b"\r\n") for name, content in files.items()}
+    assert dataclasses.replace(ListVersion.from_files(ended), digest=lists().digest) == lists()
+    with pytest.raises(LawUnreadableError, match=r"groups\.toml: it begins with a byte-order mark"):
+        ListVersion.from_files({**files, "groups.toml": b"\xef\xbb\xbf" + files["groups.toml"]})
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (lambda text: text.replace("from_whom =", 'act = "x"\nfrom_whom =', 1), "no readable TOML"),  # a key twice
+        (lambda text: text + "\x00", "no readable TOML"),
+        (lambda text: "entry = " + "[" * 100_000, "no readable TOML"),
+        (lambda text: text.replace("= 2022-07-01", "= 0000-01-01", 1), "no readable TOML"),
+        (lambda text: "entry = 5", r"entry: write it as \[\[entry\]\]"),
+        (
+            lambda text: text.replace('disposition = "fetch"', 'disposition = "\u202eabc"', 1),
+            r"'\\u202eabc' is none of",
+        ),
+        (lambda text: text.replace('barred_groups = ["', 'barred_groups = ["\u202e', 1), r"unknown group: \\u202e"),
+        (lambda text: text + text[text.rindex("[[entry]]") :], "it stands there twice"),
+    ],
+)
+def test_a_hostile_list_is_refused_in_a_sentence_that_can_be_read(broken: Callable[[str], str], says: str) -> None:
+    text = broken(list_files()["prohibited.toml"].decode())
+    with pytest.raises(LawUnreadableError, match=f"prohibited\\.toml: .*{says}") as error:
+        ListVersion.from_files({**list_files(), "prohibited.toml": text.encode()})
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
