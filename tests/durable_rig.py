@@ -36,7 +36,11 @@ RESOLVED, PROVIDED = f"demand.resolved.{HET}", f"evidence.provided.{HET}"
 FILES = SchemaFiles.shipped()
 DEADLINE_SECONDS = 20.0
 FAST = ConsumeSettings(
-    retry_first_seconds=0.01, retry_most_seconds=0.05, fetch_timeout_seconds=0.02, commit_interval_seconds=0.01
+    retry_first_seconds=0.01,
+    retry_most_seconds=0.05,
+    fetch_timeout_seconds=0.02,
+    commit_interval_seconds=0.01,
+    restarts=1_000,  # a broker that is away for a test's moment ends no run, however slow the machine is
 )
 METADATA = MetaData()
 # No key: what is done twice shows as two rows.
