@@ -57,7 +57,8 @@ class Case:
         hit: somebody whom the register holds.
         unknown: somebody whom it does not.
         fields: which fields may be let through; all of the record by default.
-        change: changes what the register says of `hit`; with it, a correction is checked too.
+        change: changes what the register says of `hit`, for good; with it, corrections are checked too.
+            `chopar provider check` makes the cases anew for each bus.
     """
 
     evidence_type: str

@@ -98,7 +98,7 @@ def check_(
     session = Session.of(context)
     try:
         conformance = load(target, session.cwd)
-        rows = session.run(lambda: findings_on(session, conformance))
+        rows = session.run(lambda: findings_on(session, lambda: load(target, session.cwd)))
         by_grounds, words = session.run(lambda: against_grounds(session, conformance))
         rows += by_grounds
     except SystemExit:  # its code would be ours, and 0 says that all is kept

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from chopar.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chopar.cli.session import Session
     from chopar.conformance import Conformance, Finding
 
@@ -40,8 +42,8 @@ def load(target: str, cwd: Path) -> "Conformance":
     return conformance
 
 
-async def findings_on(session: "Session", conformance: "Conformance") -> list[dict[str, Any]]:
-    """Run the kit, and say on which bus each finding was made.
+async def findings_on(session: "Session", cases: "Callable[[], Conformance]") -> list[dict[str, Any]]:
+    """Run the kit, and say on which bus each finding was made; each time anew, as a case may change its register.
 
     Raises:
         BrokerUnavailableError: the Kafka that was named does not answer.
@@ -50,10 +52,10 @@ async def findings_on(session: "Session", conformance: "Conformance") -> list[di
     from chopar.bus.prefixed import PrefixedBus
     from chopar.conformance import check
 
-    rows = _rows("memory", await check(conformance, MemoryBus(lambda: time.time_ns() // 1_000_000)))
+    rows = _rows("memory", await check(cases(), MemoryBus(lambda: time.time_ns() // 1_000_000)))
     if "--bootstrap" in session.given:
         bus = PrefixedBus(session.bus(), f"conformance-{uuid.uuid4()}.")
-        rows += _rows("kafka", await check(conformance, bus))
+        rows += _rows("kafka", await check(cases(), bus))
     return rows
 
 
