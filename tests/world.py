@@ -162,6 +162,14 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def works(self, name: str) -> bool:
+        """Whether one has neither ended by itself nor waits for anything."""
+        return not self.ended(name) and not self._loops[name].missing()
+
+    def ended(self, name: str) -> bool:
+        """Whether one has ended by itself."""
+        return self._tasks[name][0].done()
+
     @property
     def running(self) -> frozenset[str]:
         """The names of those that run."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.memory import MemoryBus
-from chopar.bus.port import Bus, Outgoing, partition_of
+from chopar.bus.port import Bus, Outgoing, Sent, partition_of
 from chopar.completion import Delivered
 from chopar.identifiers import BusinessId, PersonId
 from chopar.messages.demand import DemandedDocument, DemandResolved
@@ -23,6 +24,7 @@ from chopar.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from services.tax.model import DebtEntry
 from tests.builders import BUSINESS, PERSON, SECOND_PERSON
+from tests.full_disk import full_disk
 from tests.standing import LISTS
 from tests.world import DEADLINE_SECONDS, World, world
 
@@ -310,6 +312,52 @@ async def test_a_gateway_that_is_killed_and_started_again_loses_and_doubles_noth
             by_id.setdefault(record.header("ce_id") or b"", set()).add((record.key, record.value, record.headers))
         assert all(len(copies) == 1 for copies in by_id.values()), topic
         assert len(by_id) == (24 if topic == "exchange.recorded" else 12)
+
+
+async def test_a_gateway_whose_disk_was_full_takes_no_repetition_for_a_first_demand(tmp_path: Path) -> None:
+    """What it had folded is lost with its transaction; whether it goes on or starts again, it says what it had said."""
+    async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path) as here:
+        await here.prepare()
+        here.start_gateway()
+        await here.start_tax({PersonId(PERSON): []})
+        async with here.requester(HET) as requester:
+
+            async def ask_once() -> Exchange:
+                return await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[TAX_PAPER])
+
+            async def answered_or_waiting() -> bool:
+                answers = await here.records(f"demand.resolved.{HET}")
+                return len(answers) >= len(exchanges) or not here.works("gateway")
+
+            async def works() -> bool:
+                return here.works("gateway")
+
+            await here.eventually(works)
+            exchanges = [await ask_once() for _ in range(6)]
+            await here.eventually(answered_or_waiting)
+            with capture_logs(), full_disk():
+                while here.works("gateway"):
+                    exchanges.append(await ask_once())
+                    await here.eventually(answered_or_waiting)
+            assert len(exchanges) > 6, "it was there when the disk was full"
+            if here.ended("gateway"):  # as a supervisor does
+                await here.kill("gateway")
+                here.start_gateway()
+            for exchange in exchanges:
+                assert evidence(await follow(exchange))["has_debt"] is False
+        demands = await here.records(f"demand.submitted.{HET}")
+        producer = here.bus.producer("test")
+        await producer.start()
+        again = [Outgoing(one.topic, one.partition, one.key, one.value, one.headers) for one in demands]
+        assert all(isinstance(sent, Sent) for sent in await producer.send(again))
+        await producer.stop()
+
+        async def all_answered_twice() -> bool:
+            answers = await here.records(f"demand.resolved.{HET}")
+            return len({(one.partition, one.offset) for one in answers}) >= 2 * len(demands)
+
+        await here.eventually(all_answered_twice)
+        assert len({one.header("ce_id") for one in await here.records(f"demand.resolved.{HET}")}) == len(exchanges)
 
 
 async def test_a_demand_waits_for_the_law_and_is_then_answered(here: World) -> None:
