@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import structlog
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -67,6 +67,10 @@ class RegisterDatabase:
     def adding_new(self, table: Table) -> Insert:
         """An insert that passes over rows whose key is there. The same text in both databases, but kept apart."""
         if self._address.get_backend_name() == "postgresql":
+            from sqlalchemy.dialects import (
+                postgresql,
+            )  # only here: four megabytes that a register in SQLite never needs
+
             return postgresql.insert(table).on_conflict_do_nothing()
         return sqlite.insert(table).on_conflict_do_nothing()
 

@@ -5,6 +5,8 @@ import gc
 import json
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,3 +238,10 @@ async def test_a_provider_says_once_that_it_is_ready_who_answers_what_and_where_
             "look_at": "http://127.0.0.1:18190/ready",
         }
     ]
+
+
+def test_a_service_with_a_register_in_sqlite_does_not_load_what_postgresql_takes() -> None:
+    loaded = "'sqlalchemy.dialects.postgresql' in sys.modules"
+    code = f"import sys, services.tax.__main__, chopar.provider_process; print({loaded})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
