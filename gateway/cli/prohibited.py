@@ -85,7 +85,8 @@ def _listed(words: "Words", version: ListVersion, entry: ProhibitedEntry) -> Ite
     yield f"  {words.page('not_asked_by')}: {who} ({entry.scope or words.page('any_public_service')})"
     yield f"  {words.page('in_force_from')}: {since(words, entry)}"
     yield f"  {words.page('instead')}: {instead(words, version, entry)}"
-    yield f"  {words.page('confidence')}: {words.say('basis', entry.confidence)}; {coverage_of(words, version, entry)}"
+    yield f"  {words.page('confidence')}: {words.say('basis', entry.confidence)}"
+    yield f"  {words.page('coverage')}: {coverage_of(words, version, entry)}"
 
 
 @app.command("show")

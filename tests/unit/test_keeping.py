@@ -255,7 +255,7 @@ def test_which_lists_were_read_is_said_beside_the_data(tmp_path: Path) -> None:
     [
         ("en", ("Not to be asked for by: communal-organisations (", "stated: a source says so", "not complete")),
         ("ru", ("Кому нельзя требовать: communal-organisations (", "так сказано в источнике", "неполон")),
-        ("uz", ("Talab qilishi mumkin boʻlmaganlar: communal-organisations (", "manbada aytilgan", "toʻliq emas")),
+        ("uz", ("Talab qilishi taqiqlanganlar: communal-organisations (", "manbada aytilgan", "toʻliq emas")),
     ],
 )
 def test_an_entry_is_explained_in_words_of_a_language(language: str, says: tuple[str, ...], tmp_path: Path) -> None:
