@@ -4,10 +4,11 @@ What communal organisations ask the tax committee is, in that order, also asked 
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from gateway.bundle import list_files
-from gateway.list_version import DIRECTORY, GROUNDS
+from gateway.list_version import DIRECTORY, GROUNDS, ListVersion, bundle_digest
 from tests.edited_lists import Files, added, edited, put
 from tests.standing import LISTS
 
@@ -31,7 +32,6 @@ def with_alternatives(
     grounds_for: Iterable[tuple[str, str]] = (SECOND, THIRD),
     connected: Iterable[tuple[str, str]] = ORDER,
     ground: Mapping[str, object] = {},
-    files: Files | None = None,
 ) -> Files:
     """The committed lists with such an order for the tax paper.
 
@@ -40,15 +40,12 @@ def with_alternatives(
         grounds_for: the places besides the first that communal organisations have a ground to ask.
         connected: the places whose holder answers.
         ground: what else the invented grounds say.
-        files: to begin with.
     """
-    made = files or list_files(LISTS)
-    for provider, evidence_type in (SECOND, THIRD):
-        made = added(made, DIRECTORY, "holding", TAX, provider=provider, evidence_type=evidence_type)
+    made = _with_holders()
     for provider, evidence_type in ORDER:
-        is_connected = (provider, evidence_type) in connected
-        key = {"provider": provider, "evidence_type": evidence_type}
-        made = edited(made, DIRECTORY, "holding", key, connected=is_connected or None)
+        if (provider, evidence_type) not in connected:
+            key = {"provider": provider, "evidence_type": evidence_type}
+            made = edited(made, DIRECTORY, "holding", key, connected=None)
     for number, (holder, evidence_type) in enumerate(grounds_for):
         more = {"made_from": None, "holder": holder, "evidence_type": evidence_type, **ground}
         made = added(made, GROUNDS, "ground", {"id": GROUND}, id=f"ground-invented-{number}", **more)
@@ -57,6 +54,25 @@ def with_alternatives(
         return made
     table = {"document_type": PAPER, "in_order": in_order, "basis": "inferred", "note": "invented for tests"}
     return put(made, DIRECTORY, "alternatives", [table])
+
+
+@cache
+def _with_holders() -> Files:
+    """The committed lists with the invented holders, all connected."""
+    made = list_files(LISTS)
+    for provider, evidence_type in (SECOND, THIRD):
+        made = added(made, DIRECTORY, "holding", TAX, provider=provider, evidence_type=evidence_type)
+    return made
+
+
+@cache
+def _version(digest: str, files: tuple[tuple[str, bytes], ...]) -> ListVersion:
+    return ListVersion.from_files(dict(files))
+
+
+def version_of(files: Files) -> ListVersion:
+    """Lists as the resolver reads them; the same are read once."""
+    return _version(bundle_digest(files), tuple(files.items()))
 
 
 def written_to(folder: Path, files: Files) -> Path:

@@ -50,7 +50,8 @@ def holder(place: Place, known: Collection[str]) -> Provider:
 
 async def start(here: World, known: dict[Place, Collection[str]], files: Files | None = None) -> None:
     """Gateway and holders by lists in which the paper has alternatives."""
-    await here.prepare(written_to(here.home / "given", files or with_alternatives()))
+    folder = written_to(here.home / "given", files or with_alternatives())
+    await here.eventually(lambda: here.prepare(folder))  # on a busy machine new topics take their time
     here.start_gateway()
     for place in ORDER:
         await here.start_provider(holder(place, known.get(place, ())), None, [TaxDebt])
@@ -85,7 +86,7 @@ async def sent(here: World) -> list[Demand]:
 
 
 async def has_leaders(here: World) -> bool:
-    """Whether the topics of answers can be read: on a busy machine new ones take their time."""
+    """Whether the topics of answers can be read."""
     for topic in ("demand.resolved", "evidence.provided"):
         await here.records(f"{topic}.{HET}")
     return True

@@ -13,7 +13,7 @@ from gateway.lint import Level, lint
 from gateway.list_version import DIRECTORY, GROUNDS, PROHIBITED, ListVersion
 from gateway.resolution import ResolvedDocument
 from gateway.resolver import resolve
-from tests.alternative_lists import FIRST, ORDER, PAPER, SECOND, THIRD, with_alternatives, written
+from tests.alternative_lists import FIRST, ORDER, PAPER, SECOND, THIRD, version_of, with_alternatives, written
 from tests.edited_lists import Files, edited, put, tables
 from tests.oracle.asking import IDENTIFIERS
 from tests.standing import standing
@@ -33,7 +33,7 @@ def answered(
         documents=(DocumentDemand(DocumentType(PAPER)),),
         asked=frozenset((AgencyId(who), EvidenceType(what)) for who, what in asked),
     )
-    [document] = resolve(demand, ListVersion.from_files(files), on, mode).documents
+    [document] = resolve(demand, version_of(files), on, mode).documents
     return document
 
 
@@ -156,7 +156,7 @@ def test_whether_the_person_may_be_asked_is_not_touched_by_who_was_asked() -> No
 
 
 def codes(files: Files) -> set[tuple[Level, str, str]]:
-    return {(flaw.level, flaw.code, flaw.entry) for flaw in lint(ListVersion.from_files(files), TODAY)}
+    return {(flaw.level, flaw.code, flaw.entry) for flaw in lint(version_of(files), TODAY)}
 
 
 def test_lint_finds_a_circle_and_an_alternative_that_nobody_may_ask() -> None:
