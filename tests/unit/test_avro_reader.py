@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from chopar.avro import SchemaFiles, decode_body, decode_message, encode_body, parse_schema
 from chopar.avro_reader import _uuid, make_reader
 from chopar.errors import UndecodableError
-from chopar.messages import civil_status, demand, evidence, exchange, law, operations, social, utility
+from chopar.messages import civil_status, demand, dispute, evidence, exchange, law, operations, social, utility
 from chopar.messages.record import Message
 from tests.avro_values import LIKELY, data
 from tests.builders import NOW
@@ -24,7 +24,7 @@ from tests.builders import demand as a_demand
 FILES = SchemaFiles.shipped()
 MODELS = {
     model.RECORD: model
-    for module in (civil_status, demand, evidence, exchange, law, operations, social, utility)
+    for module in (civil_status, demand, dispute, evidence, exchange, law, operations, social, utility)
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, Message) and "RECORD" in vars(model)
 }
