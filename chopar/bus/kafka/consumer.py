@@ -319,15 +319,29 @@ class KafkaConsumer(KafkaFetcher):
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
-        held = {place_of(place): offset for place, offset in offsets.items() if place in self._held}
+        async with translated("committing", self._settings.commit_deadline_seconds):
+            try:
+                while not await self._committed_in_time(offsets):
+                    pass
+            except CommitFailedError as error:
+                raise NoLongerMemberError("the group has gone on without this member, or is divided anew") from error
+
+    async def _committed_in_time(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """One try: aiokafka tries the same for ever, also of a topic that was deleted, and with it of all others."""
+        client = self._open()
+        known = client._client.cluster.partitions_for_topic
+        held = {
+            place_of(place): offset
+            for place, offset in offsets.items()
+            if place in self._held and known(place.topic) is not None
+        }
         if held:
-            async with translated("committing", self._settings.commit_deadline_seconds):
-                try:
-                    await self._open().commit(held)
-                except CommitFailedError as error:
-                    raise NoLongerMemberError(
-                        "the group has gone on without this member, or is divided anew"
-                    ) from error
+            try:
+                async with asyncio.timeout(self._settings.hang_timeout_seconds):
+                    await client.commit(held)
+            except TimeoutError:
+                return False
+        return True
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Give out nothing of these; the position stays."""
