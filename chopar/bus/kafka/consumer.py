@@ -40,7 +40,7 @@ from chopar.errors import (
 from chopar.topics import PARTITIONS
 
 _LOG_APPEND_TIME = 1
-_LARGE = 4  # a batch of a fourth of what it may be is followed by the next as soon as that one is asked for
+_LARGE = 16  # behind a batch of a sixteenth of what it may have, more is asked for ahead: to wait there costs rate
 
 
 class KafkaFetcher:
