@@ -230,8 +230,9 @@ async def note_sent(where: Executes, demand_ids: Sequence[str]) -> None:
 
 
 async def forget_unsendable(where: Executes, demand_id: str) -> None:
-    """A demand that the broker will never take."""
-    await where.execute(_UNSENDABLE, {"of_demand": demand_id})
+    """A demand that the broker will never take; the one that it follows waits for it no longer."""
+    if (await where.execute(_UNSENDABLE, {"of_demand": demand_id})).rowcount:
+        await end_following(where, demand_id, Waiting.UNDELIVERED)
 
 
 async def overdue(where: Executes, until_ms: int, most: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -220,3 +221,18 @@ async def test_what_is_kept_of_the_next_is_purged_with_the_demand(rig: DurableRi
         async with rig.engine.connect() as connection:
             for table in ("chopar_following", "chopar_demand", "chopar_request"):
                 assert (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar() == 0
+
+
+async def test_a_next_demand_that_no_broker_takes_leaves_the_first_open_no_longer_than_it_lives(
+    rig: DurableRig,
+) -> None:
+    async with rig.running() as requester:
+        first = await rig.ask(requester)
+        await resolve(rig, first)
+        layout = rig.bus.log.layouts[f"demand.submitted.{HET}"]
+        rig.bus.log.layouts[layout.name] = replace(layout, settings={**layout.settings, "max.message.bytes": "10"})
+        await find_nothing(rig, first)
+        await rig.until_done(*FIRST)
+        rig.now = first.expires_at + MARGIN
+        await rig.until_done(*FIRST, "case completed without paper-a")
+        assert await requester.waiting() == []
