@@ -6,7 +6,6 @@ The demand, its resolution and its answers are read from their topics, so it nee
 
 import asyncio
 import contextlib
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
@@ -22,6 +21,7 @@ from chopar.errors import ConfigurationError, NotFoundError, RecordError
 from chopar.identifiers import AgencyId, uuid7_milliseconds
 from chopar.messages.dispute import DisputeReason
 from chopar.requester import Exchange, Requester
+from chopar.schema_registry import SchemaRegistry
 from chopar.texts import Language, Texts
 from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, suffix_of
 
@@ -89,26 +89,35 @@ async def dispute_in(session: Session, demand_id: UUID, objection: Objection, wa
         NotFoundError: no such demand, or no answer to this document.
         UnavailableError: broker or schema registry do not answer.
     """
-    async with AsyncExitStack() as opened:
-        bus, registry = session.bus(), session.schema_registry()
-        opened.push_async_callback(registry.aclose)
-        found = await records_of(bus, demand_id)
-        for record in found:
-            agency = suffix_of(DEMAND_SUBMITTED, record.topic)
-            if agency is not None:
-                requester = await opened.enter_async_context(Requester(agency, bus, registry))
-                with contextlib.suppress(RecordError):  # a dispute of before, or a record that was refused
+    registry = session.schema_registry()
+    try:
+        return await dispute_on(session.bus(), registry, demand_id, objection, wait_seconds)
+    finally:
+        await registry.aclose()
+
+
+async def dispute_on(
+    bus: Bus, registry: SchemaRegistry, demand_id: UUID, objection: Objection, wait_seconds: float
+) -> Review:
+    """Dispute an answer to a demand that lies on a bus, and wait for what is said to it.
+
+    Raises:
+        ChoparError: as of `dispute_in` and `Requester.dispute`.
+    """
+    found = await records_of(bus, demand_id)
+    for record in found:
+        agency = suffix_of(DEMAND_SUBMITTED, record.topic)
+        if agency is not None:
+            async with Requester(agency, bus, registry) as requester:
+                try:
                     exchange = await requester.take_up(record.value or b"", _answers(found, agency))
-                    return await dispute(requester, exchange, objection, wait_seconds)
+                except RecordError:  # a dispute of before, or a record that was refused
+                    continue
+                return await _dispute(requester, exchange, objection, wait_seconds)
     raise NotFoundError("no demand of this id is in Kafka: it was not sent here, or its records have expired")
 
 
-async def dispute(requester: Requester, exchange: Exchange, objection: Objection, wait_seconds: float) -> Review:
-    """Dispute an answer, and wait for what is said to it.
-
-    Raises:
-        ChoparError: as of `Requester.dispute`.
-    """
+async def _dispute(requester: Requester, exchange: Exchange, objection: Objection, wait_seconds: float) -> Review:
     async with exchange:
         dispute_id = await requester.dispute(exchange, objection)
         review = Review(exchange.demand_id, dispute_id, objection.document_type, "waiting")

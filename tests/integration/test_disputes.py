@@ -9,11 +9,11 @@ import pytest
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus, Record
-from chopar.cli.demand_dispute import dispute, objection_of, records_of
+from chopar.cli.demand_dispute import dispute_on, objection_of, records_of
 from chopar.completion import Delivered, Upheld
 from chopar.corrections import Corrections, CorrectionSent, read_identifiers
 from chopar.disputes import Objection
-from chopar.errors import ConfigurationError, NotFoundError
+from chopar.errors import ConfigurationError, NotFoundError, UndecodableError
 from chopar.identifiers import PersonId, uuid7
 from chopar.messages.dispute import DisputeReason
 from chopar.messages.exchange import ExchangeRecorded
@@ -108,15 +108,16 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
             "demand.submitted", "demand.resolved", "evidence.provided"
         }  # fmt: skip
         asked = objection_of(PAPER, "wrong_value", ["has_debt"], None)
-        async with here.requester(HET) as another:
-            taken_up = await another.take_up(found[1].value or b"", [found[0], *found[2:]])
-            review = await dispute(another, taken_up, asked, DEADLINE_SECONDS)
+        review = await dispute_on(here.bus, here.registry, exchange.demand_id, asked, DEADLINE_SECONDS)
         assert (review.status, review.exit_code()) == (status, code)
         assert (review.to_json()["evidence"] or {"has_debt": False})["has_debt"] is False
         texts = Texts.shipped()
         sentence, *evidence = review.to_text(texts, Language.ENGLISH)
         assert texts.say("review", status, Language.ENGLISH) in str(sentence)
         assert len(evidence) == (status == "corrected")
+    with pytest.raises(UndecodableError, match="official"):  # of the dispute, and not that there is no such demand
+        unsaid = objection_of(PAPER, "wrong_value", [], "x" * 401)
+        await dispute_on(here.bus, here.registry, exchange.demand_id, unsaid, DEADLINE_SECONDS)
     with pytest.raises(ConfigurationError, match="record_exists"):
         objection_of(PAPER, "because", [], None)
 
