@@ -32,7 +32,7 @@ from chopar.bus.consume import Outputs
 from chopar.bus.inbox import Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Upheld
-from chopar.disputes import Objection, document_of
+from chopar.disputes import Objection, answers_to
 from chopar.errors import (
     NotFoundError,
     RecordError,
@@ -185,6 +185,8 @@ class AnswersHandler:
     async def answered(self, demand_id: UUID, objection: Objection) -> Open:
         """The demand to which the last answer to a document was accepted: this one, or one that follows it.
 
+        Of documents that are alike nobody can say which one is meant; then it is this one, which has them all.
+
         Raises:
             NotFoundError: it is not kept here.
             UnavailableError: the database or the registry does not answer.
@@ -195,9 +197,12 @@ class AnswersHandler:
             await self._load(turn, turn.followings.get(first, {}), lock=False)
         if first not in turn.demands:
             raise NotFoundError("no demand of this id is kept here")
-        known = [turn.demands[one] for one in (first, *turn.followings.get(first, {})) if one in turn.demands]
-        found = [one for one in known if any(document_of(objection, each) for each in one.completion.awaited.values())]
-        return max(found, key=lambda one: asked_before(one.demand), default=turn.demands[first])
+        own = turn.demands[first]
+        if len(answers_to(objection, own.completion.awaited)) > 1:
+            return own
+        known = [turn.demands[one] for one in turn.followings.get(first, {}) if one in turn.demands]
+        found = [one for one in known if answers_to(objection, one.completion.awaited)]
+        return max(found, key=lambda one: asked_before(one.demand), default=own)
 
     async def _work(self, records: Sequence[Record]) -> Outcomes:
         outcomes: Outcomes = {}

@@ -56,13 +56,13 @@ def disputed(
         NotFoundError: no answer was accepted that it could be of, or more than one, or the demand has expired.
         UndecodableError: it is no valid message.
     """
-    answered = [(request_id, one) for request_id, one in awaited.items() if document_of(objection, one)]
+    answered = answers_to(objection, awaited)
     if now >= demand.expires_at:
         raise NotFoundError("the demand has expired: nothing is read or released for it any more; demand it anew")
     if len(answered) != 1:
         several = "several documents are alike" if answered else "no answer to this document was accepted"
         raise NotFoundError(f"there is nothing that can be disputed: {several}")
-    [(request_id, one)] = answered
+    [(request_id, one)] = answered.items()
     require_fields(objection.fields, one.document.fields)
     return EvidenceDisputed.from_avro(
         {
@@ -80,11 +80,14 @@ def disputed(
     )
 
 
-def document_of(objection: Objection, awaited: Awaited) -> bool:
-    """Whether it is this document's answer that is objected to, and one has been accepted."""
-    document = awaited.document
-    mine = (document.document_type, document.about) == (objection.document_type, objection.about)
-    return mine and awaited.last is not None
+def answers_to(objection: Objection, awaited: Mapping[bytes, Awaited]) -> dict[bytes, Awaited]:
+    """The requests whose accepted answers are objected to, by their ids: several where documents are alike."""
+    wanted = (objection.document_type, objection.about)
+    return {
+        request_id: one
+        for request_id, one in awaited.items()
+        if (one.document.document_type, one.document.about) == wanted and one.last is not None
+    }
 
 
 def require_fields(disputed_fields: Iterable[str], given: Iterable[str]) -> None:

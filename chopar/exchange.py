@@ -21,7 +21,7 @@ from chopar.alternatives import following
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
 from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
-from chopar.disputes import Objection, disputed, document_of
+from chopar.disputes import Objection, answers_to, disputed
 from chopar.errors import (
     ChoparError,
     RecordError,
@@ -136,10 +136,15 @@ class Exchange:
         return disputed(objection, self.demand, self._value, awaited, dispute_id=dispute_id, now=now)
 
     def answering(self, objection: Objection) -> "Exchange":
-        """The exchange in which the last answer to a document has come: this one, or one that follows it."""
+        """The exchange in which the last answer to a document has come: this one, or one that follows it.
+
+        Of documents that are alike nobody can say which one is meant; then it is this one, which has them all.
+        """
+        if len(answers_to(objection, self._completion.awaited)) > 1:
+            return self
         for one in reversed(self._followings):
             found = one.answering(objection)
-            if any(document_of(objection, awaited) for awaited in found._completion.awaited.values()):
+            if answers_to(objection, found._completion.awaited):
                 return found
         return self
 

@@ -17,14 +17,24 @@ def turn_of(demand: Demand) -> int:
 
 async def resolve(rig: DurableRig, demand: Demand, holders: int = 3, **changes: Any) -> None:
     """The gateway has the next of so many holders asked, and names the others."""
+    papers = [
+        paper_of(demand, number, request_id(demand, one.type), holders) for number, one in enumerate(demand.documents)
+    ]
+    await rig.resolve(demand, **{"documents": papers, **changes})
+
+
+def paper_of(demand: Demand, number: int, by: bytes, holders: int = 3, **changes: Any) -> dict[str, Any]:
+    """A document of a demand as the gateway has it fetched, by a request id."""
     asked = turn_of(demand)
     provider, evidence_type = HOLDERS[asked]
     others = [
-        {"provider": who, "evidence_type": what, "code": "already_asked" if number < asked else "ground"}
-        for number, (who, what) in enumerate(HOLDERS[:holders])
-        if number != asked
+        {"provider": who, "evidence_type": what, "code": "already_asked" if place < asked else "ground"}
+        for place, (who, what) in enumerate(HOLDERS[:holders])
+        if place != asked
     ]
-    document = {
+    return {
+        "document_type": demand.documents[number].type,
+        "request_id": by,
         "outcome": Outcome.FETCH,
         "code": "ground",
         "person_may_be_asked": PersonMayBeAsked.NO,
@@ -33,11 +43,8 @@ async def resolve(rig: DurableRig, demand: Demand, holders: int = 3, **changes: 
         "evidence_type": evidence_type,
         "fields": ("has_debt",),
         "alternatives": others,
+        **changes,
     }
-    papers = [
-        {**document, "document_type": one.type, "request_id": request_id(demand, one.type)} for one in demand.documents
-    ]
-    await rig.resolve(demand, **{"documents": papers, **changes})
 
 
 async def find(rig: DurableRig, demand: Demand, paper: str = "paper-a", **changes: Any) -> bytes:
@@ -46,7 +53,7 @@ async def find(rig: DurableRig, demand: Demand, paper: str = "paper-a", **change
     return await rig.provide(demand, paper, **{"provider": provider, "evidence_type": evidence_type, **changes})
 
 
-async def find_nothing(rig: DurableRig, demand: Demand, paper: str = "paper-a") -> bytes:
+async def find_nothing(rig: DurableRig, demand: Demand, paper: str = "paper-a", **changes: Any) -> bytes:
     """The holder that was asked has no record."""
     nothing = EvidenceUnavailable(code=UnavailableCode.NO_RECORD, source_register="register", as_of=NOW)
-    return await find(rig, demand, paper, body=rig.encoder.encode(nothing))
+    return await find(rig, demand, paper, body=rig.encoder.encode(nothing), **changes)

@@ -115,8 +115,8 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
         sentence, *evidence = review.to_text(texts, Language.ENGLISH)
         assert texts.say("review", status, Language.ENGLISH) in str(sentence)
         assert len(evidence) == (status == "corrected")
+    unsaid = objection_of(PAPER, "wrong_value", [], "x" * 401)
     with pytest.raises(UndecodableError, match="official"):  # of the dispute, and not that there is no such demand
-        unsaid = objection_of(PAPER, "wrong_value", [], "x" * 401)
         await dispute_on(here.bus, here.registry, exchange.demand_id, unsaid, DEADLINE_SECONDS)
     with pytest.raises(ConfigurationError, match="record_exists"):
         objection_of(PAPER, "because", [], None)

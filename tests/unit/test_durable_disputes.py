@@ -13,12 +13,14 @@ from chopar.bus.port import Outgoing
 from chopar.disputes import Objection
 from chopar.durable_requester import DurableRequester
 from chopar.errors import DeliveryError, NotFoundError
-from chopar.messages.demand import Demand
+from chopar.identifiers import PersonId
+from chopar.messages.demand import Demand, DemandedDocument
 from chopar.messages.dispute import DisputeReason, EvidenceDisputed
+from chopar.requester import subject
 from chopar.schema_registry import Decoder
 from tests import next_holders
-from tests.builders import demand_id
-from tests.durable_rig import FILES, HET, PROVIDED, DurableRig
+from tests.builders import PERSON, demand_id
+from tests.durable_rig import FILES, HET, PROVIDED, DurableRig, request_id
 
 WRONG = Objection("paper-a", DisputeReason.WRONG_VALUE, official="clerk-4")
 ANSWERED = ["case resolved", "case received paper-a True", "case completed"]
@@ -172,6 +174,35 @@ async def test_of_several_holders_the_last_ones_answer_is_disputed_by_the_first_
         )
     disputed = {one.demand_id: one.answer_digest for one in await sent(rig)}
     assert disputed == {demand.demand_id: nothing, following.demand_id: first}
+
+
+async def test_of_papers_that_are_alike_none_is_disputed_although_one_has_led_on(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        numbers = ("1", "2")
+        demand = requester.compose(
+            procedure="some-procedure",
+            subject=subject(PersonId(PERSON)),
+            documents=[DemandedDocument(type="paper-a", parameters={"number": number}) for number in numbers],
+            case_id="case",
+        )
+        await requester.submit_all([demand])
+        ids = [request_id(demand, number) for number in numbers]
+        papers = [next_holders.paper_of(demand, 0, one, parameter_names=("number",)) for one in ids]
+        await rig.resolve(demand, documents=papers)
+        await next_holders.find(rig, demand, request_id=ids[0])
+        await next_holders.find_nothing(rig, demand, request_id=ids[1])
+        _, following = await demands(rig)
+        await rig.resolve(
+            following, documents=[next_holders.paper_of(following, 0, b"f" * 32, parameter_names=("number",))]
+        )
+        await next_holders.find(rig, following, request_id=b"f" * 32)
+        received = "case received paper-a True"
+        await rig.until_done("case resolved", received, "case received paper-a no_record", received, "case completed")
+        with pytest.raises(NotFoundError, match="alike"):
+            await requester.dispute(demand.demand_id, WRONG)
+        await requester.dispute(following.demand_id, WRONG)  # that one has the one alone
+    [dispute] = await sent(rig)
+    assert dispute.request_id == b"f" * 32
 
 
 async def demands(rig: DurableRig) -> list[Demand]:
