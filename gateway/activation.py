@@ -13,7 +13,7 @@ from pathlib import Path
 from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.bus.port import Bus, Outgoing
 from chopar.errors import ChoparError, ConfigurationError
-from chopar.messages.demand import Demand, FetchMode
+from chopar.messages.demand import FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
 from chopar.secret_files import ensure_secret, read_secret
@@ -138,15 +138,16 @@ async def activate(
 def _former_writers(
     newest: Activation | None, written: list[AcceptedSchema], lists_folder: Path
 ) -> dict[AcceptedSchema, str]:
-    """The schemas of demands that were accepted so far and are written by libraries of before, with their texts.
+    """The schemas that agencies were allowed to write so far, by libraries of before, with their texts.
 
     An agency changes its library when it likes: what it writes is read on, until nobody accepts it any more.
     """
     known = {schema.sha256 for schema in written}
+    accepted = {model.RECORD for model in ACCEPTED}
     former = [
         schema
         for schema in (newest.message.schemas if newest is not None else ())
-        if schema.record == Demand.RECORD and schema.sha256 not in known
+        if schema.record in accepted and schema.sha256 not in known
     ]
     if newest is None or not former:
         return {}

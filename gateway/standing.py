@@ -6,7 +6,7 @@ Made once from what lies on disk, checked against the activation, and pure from 
 import hmac
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from chopar.avro import ParsedSchema, decode_body, encode_body, frame, parse_schema, unframe
 from chopar.errors import ConfigurationError, LawIncompleteError, UndecodableError
@@ -76,21 +76,20 @@ class Standing:
         self.rules_number = message.rules_number
         self.secret = secret
         texts = schema_texts(files)
-        self._accepted: dict[int, ParsedSchema] = {}
+        self._accepted: dict[str, dict[int, ParsedSchema]] = {model.RECORD: {} for model in ACCEPTED}
         self._outputs: dict[str, tuple[int, ParsedSchema]] = {}
         for schema in message.schemas:
             text = texts.get(schema.sha256)
             if text is None:
                 raise LawIncompleteError(f"the schema of {schema.record} is not the one in force")
             parsed = parse_schema(text)
-            if schema.record == Demand.RECORD:
-                self._accepted[schema.id] = parsed
+            if schema.record in self._accepted:
+                self._accepted[schema.record][schema.id] = parsed
             # The first of a record is the one that is written, and read by; others are of libraries of before.
             self._outputs.setdefault(schema.record, (schema.id, parsed))
         missing = {model.RECORD for model in (Demand, *OUTPUTS)} - set(self._outputs)
         if missing:
             raise LawIncompleteError(f"no schema was activated for {', '.join(sorted(missing))}")
-        self._reader = self._outputs[Demand.RECORD][1]
 
     @classmethod
     def from_disk(cls, message: ListActivated, *, home: Path, lists_folder: Path) -> "Standing":
@@ -112,20 +111,22 @@ class Standing:
         Raises:
             RecordError: it cannot be read; for the asker all of these are `unreadable`.
         """
-        schema_id, body = unframe(value)
-        writer = self._accepted.get(schema_id)
-        if writer is None:
-            raise UndecodableError("not a schema that is accepted for demands")
-        datum: dict[str, Any] = decode_body(body, writer, self._reader)
-        return Demand.from_avro(datum)
+        return self._decode_accepted(value, Demand)
 
     def decode_dispute(self, value: bytes) -> EvidenceDisputed:
-        """Read a dispute, by the schema that is accepted.
+        """Read a dispute by the schemas that are accepted.
 
         Raises:
             RecordError: it cannot be read.
         """
-        return self._decode(value, EvidenceDisputed)
+        return self._decode_accepted(value, EvidenceDisputed)
+
+    def _decode_accepted(self, value: bytes, model: type[_M]) -> _M:
+        schema_id, body = unframe(value)
+        writer = self._accepted[model.RECORD].get(schema_id)
+        if writer is None:
+            raise UndecodableError(f"not a schema that is accepted of {model.__name__}")
+        return model.from_avro(decode_body(body, writer, self._outputs[model.RECORD][1]))
 
     def decode_request(self, value: bytes) -> EvidenceRequested:
         """Read a request that the gateway has made by this.
@@ -133,19 +134,16 @@ class Standing:
         Raises:
             RecordError: it was made by something else.
         """
-        return self._decode(value, EvidenceRequested)
-
-    def _decode(self, value: bytes, model: type[_M]) -> _M:
         schema_id, body = unframe(value)
-        known, schema = self._outputs.get(model.RECORD, (None, None))
+        known, schema = self._outputs[EvidenceRequested.RECORD]
         if schema_id != known:
-            raise UndecodableError(f"not the schema of {model.__name__} that is in force")
-        return model.from_avro(decode_body(body, schema))
+            raise UndecodableError("not a request by the schema that is in force")
+        return EvidenceRequested.from_avro(decode_body(body, schema))
 
     @property
     def accepted(self) -> Mapping[int, ParsedSchema]:
         """The schemas that are accepted for demands, by id."""
-        return self._accepted
+        return self._accepted[Demand.RECORD]
 
     def encode(self, message: Message) -> bytes:
         """The framed value of one of the gateway's outputs.

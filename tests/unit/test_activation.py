@@ -12,10 +12,12 @@ from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.bus.memory import MemoryBus
 from chopar.errors import ConfigurationError, LawIncompleteError
 from chopar.messages.demand import Demand, FetchMode
+from chopar.messages.dispute import DisputeReason, EvidenceDisputed
 from chopar.secret_files import secret_path
 from gateway.bundle import list_files, load
+from gateway.law import Law
 from gateway.standing import Standing
-from tests.builders import demand
+from tests.builders import NOW, NOW_MS, demand, demand_id
 from tests.standing import FILES, LISTS
 from tests.world import World, world
 
@@ -103,26 +105,46 @@ async def test_a_time_that_is_too_soon_to_count_is_refused(here: World) -> None:
     assert done.effective_at == later
 
 
-async def test_agencies_with_the_library_of_before_are_read_on(tmp_path: Path) -> None:
-    text = FILES.texts[Demand.RECORD]
-    schema = json.loads(text)
-    schema["fields"] = [field for field in schema["fields"] if field["name"] != "follows"]
-    before = SchemaFiles({**FILES.texts, Demand.RECORD: json.dumps(schema)})
+def disputed() -> EvidenceDisputed:
+    return EvidenceDisputed(
+        dispute_id=demand_id(9),
+        demand_id=demand_id(),
+        requester="electricity-het",
+        request_id=b"r" * 32,
+        answer_digest=b"a" * 32,
+        reason=DisputeReason.WRONG_VALUE,
+        official="official-7",
+        disputed_at=NOW,
+        original=b"a demand",
+    )
+
+
+@pytest.mark.parametrize(("said", "lacks"), [(demand(), "follows"), (disputed(), "fields")], ids=["demand", "dispute"])
+async def test_agencies_with_the_library_of_before_are_read_on(
+    said: Demand | EvidenceDisputed, lacks: str, tmp_path: Path
+) -> None:
+    record = said.RECORD
+    schema = json.loads(FILES.texts[record])
+    schema["fields"] = [field for field in schema["fields"] if field["name"] != lacks]
+    before = SchemaFiles({**FILES.texts, record: json.dumps(schema)})
     async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path, files=before) as here:
         first = await here.prepare()
         here.files = FILES
-        for record, shipped in FILES.texts.items():
-            await here.registry.register(record, shipped)
+        for name, shipped in FILES.texts.items():
+            await here.registry.register(name, shipped)
         second = await here.activate()
         assert second.is_new
-        ids = [one.id for one in second.message.schemas if one.record == Demand.RECORD]
-        assert ids == [await here.registry.id_of(Demand.RECORD, one.texts[Demand.RECORD]) for one in (FILES, before)]
+        ids = [one.id for one in second.message.schemas if one.record == record]
+        assert ids == [await here.registry.id_of(record, one.texts[record]) for one in (FILES, before)]
         assert not (await here.activate()).is_new
-        for activated in (first, second):
-            holds = Standing.from_disk(activated.message, home=here.home, lists_folder=here.home / "lists")
-            value = frame(ids[1], encode_body(before.parsed(Demand.RECORD), demand()))
-            assert holds.decode_demand(value) == demand()
-        value = frame(ids[0], encode_body(FILES.parsed(Demand.RECORD), demand()))
-        assert holds.decode_demand(value) == demand()
+        for files, schema_id in zip((before, FILES), reversed(ids), strict=True):
+            value = frame(schema_id, encode_body(files.parsed(record), said))
+            for activated in (first, second) if files is before else (second,):
+                holds = Standing.from_disk(activated.message, home=here.home, lists_folder=here.home / "lists")
+                read = holds.decode_demand if record == Demand.RECORD else holds.decode_dispute
+                assert read(value) == said
+                law = Law()
+                law.read(0, NOW_MS, activated.message)
+                assert law.is_dispute(value, NOW_MS) is (record == EvidenceDisputed.RECORD)
         third = await here.activate(fetch_mode=FetchMode.VERIFIED)
         assert third.message.schemas == second.message.schemas
