@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from chopar.bus.dead_letter import read_dead_letter
 from chopar.bus.port import Bus, TopicPartition
-from chopar.errors import RecordError, UnavailableError
+from chopar.errors import RecordError, SchemaNotYetKnownError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.evidence import EvidenceProvided
 from chopar.schema_registry import Decoder
@@ -42,7 +42,7 @@ async def answered_in_vain(bus: Bus, decoder: Decoder, agency: AgencyId, demand_
                         _, answer = read_dead_letter(record)
                         if answer.key in keys and answer.value is not None:
                             found.add((await decoder.message(answer.value, EvidenceProvided)).request_id)
-                    except RecordError:
+                    except (RecordError, SchemaNotYetKnownError):
                         continue  # its envelope cannot be read: of which request it is, nobody knows
         finally:
             await reader.stop()

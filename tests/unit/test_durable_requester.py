@@ -18,11 +18,12 @@ from chopar.errors import ConfigurationError, StoreUnavailableError, TooLargeErr
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, PersonMayBeAsked
 from chopar.messages.evidence import TaxDebt
+from chopar.own_letters import answered_in_vain
 from chopar.requester import Requester, subject
-from chopar.schema_registry import Decoder
+from chopar.schema_registry import Decoder, InMemorySchemaRegistry
 from chopar.topics import PARTITIONS
 from tests.builders import NOW, PERSON, demand, demand_id
-from tests.durable_rig import FILES, HET, PROVIDED, RESOLVED, DurableRig
+from tests.durable_rig import DEADLINE_SECONDS, FILES, HET, PROVIDED, RESOLVED, DurableRig, request_id
 
 MARGIN = timedelta(minutes=2)  # between our clock and the broker's, whose time decides
 
@@ -332,6 +333,11 @@ async def test_who_waits_for_an_answer_among_its_own_dead_letters_does_not_blame
     async with rig.running() as requester:
         demand = await rig.ask(requester, "paper-c", "paper-a")
         await rig.resolve(demand, due=NOW + timedelta(hours=1))
+        await rig.put(PROVIDED, demand.demand_id, frame(9999, b"by a schema that nobody knows"))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while rig.behind():
+                rig.monotonic += 1
+                await asyncio.sleep(0.01)
         await rig.provide(demand, "paper-c")  # nobody receives it
         await rig.read()
         rig.now = NOW + timedelta(hours=2)
@@ -340,6 +346,12 @@ async def test_who_waits_for_an_answer_among_its_own_dead_letters_does_not_blame
             "paper-c": (False, True),
             "paper-a": (True, False),
         }
+        assert [code for _, code in rig.letters()] == ["unknown_schema", ConfigurationError.code]
+        registry = InMemorySchemaRegistry(lambda: 0.0)  # of a process that has just begun: it may know it yet
+        for name, text in FILES.texts.items():
+            await registry.register(name, text)
+        found = await answered_in_vain(rig.bus, Decoder(FILES, registry), HET, [str(demand.demand_id)])
+        assert found == {request_id(demand, "paper-c")}
         rig.bus.faults.down = True  # then nobody knows
         assert [one.own_dead_letter for one in await requester.waiting()] == [False, False]
         rig.bus.faults.down = False
