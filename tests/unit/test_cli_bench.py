@@ -133,7 +133,7 @@ async def test_whenever_it_is_broken_off_what_was_made_is_deleted(part: str) -> 
         with pytest.raises(asyncio.CancelledError):
             await running
     assert not bus.log.layouts
-    assert not any(group.members for group in bus._groups.values())
+    assert not any(group.members for group in bus.groups.values())
 
 
 async def test_a_broker_that_is_away_is_said_at_once() -> None:
