@@ -5,7 +5,6 @@ where the agency is a new one. What is named there already takes the place of wh
 a holder is connected opens no data: access grounds do.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Any
 from chopar.errors import ConfigurationError
 from gateway.evidence_directory import DirectoryEntry
 from gateway.list_version import AGENCIES, DIRECTORY, ListVersion
-from gateway.lists.reading import given_tables
+from gateway.lists.reading import given_tables, read_file, tables_of
 from gateway.lists.toml_text import document
 
 _HEADING = "Merged by `chopar directory apply`."
@@ -33,6 +32,7 @@ def connect(files: Mapping[str, bytes], text: str) -> dict[str, bytes]:
 
     Raises:
         ConfigurationError: the file is no TOML, holds something else, or nothing.
+        LawUnreadableError: what it is put into cannot be understood.
     """
     given = given_tables(text, ("holding", "agency"))
     if not given.get("holding"):
@@ -42,9 +42,9 @@ def connect(files: Mapping[str, bytes], text: str) -> dict[str, bytes]:
     if not all(isinstance(table.get("connected"), bool) for table in holdings):
         # In the lists an absent key means no, and here it would be taken for yes.
         raise ConfigurationError("[[holding]]: connected = true, or false, is due in each")
-    merged[DIRECTORY] = _merged(files[DIRECTORY], "holding", holdings, ("provider", "evidence_type"))
+    merged[DIRECTORY] = _merged(DIRECTORY, files[DIRECTORY], "holding", holdings, ("provider", "evidence_type"))
     if "agency" in given:
-        merged[AGENCIES] = _merged(files[AGENCIES], "agency", given["agency"], ("id",))
+        merged[AGENCIES] = _merged(AGENCIES, files[AGENCIES], "agency", given["agency"], ("id",))
     return merged
 
 
@@ -103,12 +103,12 @@ def holdings(now: ListVersion, last: ListVersion, changes_at: datetime | None) -
     return found
 
 
-def _merged(content: bytes, name: str, tables: list[dict[str, Any]], key: tuple[str, ...]) -> bytes:
+def _merged(file: str, content: bytes, name: str, tables: list[dict[str, Any]], key: tuple[str, ...]) -> bytes:
     """A list file with these tables in the place of those with the same key, sorted as it was: new ones at the end."""
-    whole = tomllib.loads(content.decode())
+    whole = read_file(file, content)
     others = {array: found for array, found in whole.items() if array != name}
     by_key: dict[tuple[Any, ...], dict[str, Any]] = {
-        tuple(table.get(part) for part in key): table for table in whole.get(name, [])
+        tuple(table.get(part) for part in key): table for table in tables_of(file, name, whole.get(name, []))
     }
     for table in tables:
         place = tuple(table.get(part) for part in key)

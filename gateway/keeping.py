@@ -11,7 +11,7 @@ from typing import Any
 
 from chopar.errors import ConfigurationError, NotFoundError
 from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
-from gateway.lists.reading import given_tables, loads
+from gateway.lists.reading import given_tables, loads, read_file, tables_of
 from gateway.lists.toml_text import document
 from gateway.lists.vocabulary import TextRead
 
@@ -29,15 +29,15 @@ def add(files: Mapping[str, bytes], text: str) -> tuple[dict[str, bytes], list[s
 
     Raises:
         ConfigurationError: the text is no TOML, holds something else or nothing, or an id is taken.
-        LawUnreadableError: the lists with it cannot be understood.
+        LawUnreadableError: the lists, before or with it, cannot be understood.
     """
     given = given_tables(text, tuple(_PLACES))
     changed, names = dict(files), []
     for array, name in _PLACES.items():
         if array not in given:
             continue
-        whole, key = loads(changed[name].decode()), _KEYS.get(array, "id")
-        tables = whole.setdefault(array, [])
+        whole, key = read_file(name, changed[name]), _KEYS.get(array, "id")
+        tables = tables_of(name, array, whole.setdefault(array, []))
         taken = {table.get(key) for table in tables}
         for table in given[array]:
             one = table.get(key)
@@ -68,13 +68,14 @@ def verify(files: Mapping[str, bytes], name: str, *, by: str, text_ref: str, on:
     Raises:
         NotFoundError: there is no ground and no entry of that id.
         ConfigurationError: a name or a reference is missing, or the ground names no act that could have been read.
+        LawUnreadableError: the lists cannot be understood.
     """
     if not by.strip() or not text_ref.strip():
         raise ConfigurationError("who read it, and the published text that was read, are due")
     for array in ("ground", "entry"):
         file = _PLACES[array]
-        whole = loads(files[file].decode())
-        for place, table in enumerate(whole.get(array, [])):
+        whole = read_file(file, files[file])
+        for place, table in enumerate(tables_of(file, array, whole.get(array, []))):
             if table.get("id") == name:
                 if not table.get("act"):
                     raise ConfigurationError(f"{name} names no act: say first which act gives it")

@@ -62,10 +62,12 @@ def _flaw_row(flaw: "Flaw") -> dict[str, Any]:
 
 def add_(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="[[entry]], [[ground]] and [[document]] tables.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="Tables: [[entry]], [[ground]], [[document]], [[alternatives]].", metavar="FILE")
+    ],
     lists: FolderOption,
 ) -> int:
-    """Add entries, grounds or documents to a folder of lists, all of a file or nothing."""
+    """Add what a file holds to a folder of lists, all of it or nothing."""
     from gateway.bundle import alone, list_files
     from gateway.keeping import add
 

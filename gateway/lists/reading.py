@@ -125,6 +125,31 @@ def loads(text: str) -> dict[str, Any]:
     return whole
 
 
+def read_file(name: str, content: bytes) -> dict[str, Any]:
+    """What a list file says.
+
+    Raises:
+        LawUnreadableError: it is no TOML.
+    """
+    if content.startswith(BOM_UTF8):
+        raise LawUnreadableError(f"{name}: it begins with a byte-order mark: save it as UTF-8 without one")
+    try:
+        return loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LawUnreadableError(f"{name}: no readable TOML: {error}") from error
+
+
+def tables_of(name: str, array: str, values: object) -> list[dict[str, Any]]:
+    """The entries of an array of tables of a list file.
+
+    Raises:
+        LawUnreadableError: it is none.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise LawUnreadableError(f"{name}: {array}: write it as [[{array}]]")
+    return values
+
+
 def called(value: object) -> str:
     """What an entry calls itself, fit to stand in a sentence."""
     text = str(value)
@@ -143,8 +168,8 @@ def given_tables(text: str, arrays: Collection[str]) -> dict[str, list[dict[str,
         ConfigurationError: it is no TOML, holds something else, or nothing.
     """
     try:
-        given = toml.loads(text)
-    except (toml.TOMLDecodeError, RecursionError) as error:
+        given = loads(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"the file is no TOML: {error}") from error
     due = ", ".join(f"[[{array}]]" for array in arrays)
     if not given or not set(given) <= set(arrays):
@@ -191,12 +216,7 @@ class ListFile:
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name
-        if content.startswith(BOM_UTF8):
-            raise LawUnreadableError(f"{name}: it begins with a byte-order mark: save it as UTF-8 without one")
-        try:
-            self._arrays = toml.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, toml.TOMLDecodeError, RecursionError) as error:
-            raise LawUnreadableError(f"{name}: no readable TOML: {error}") from error
+        self._arrays = read_file(name, content)
 
     def tables(self, array: str, key: str = "id") -> Iterator[Table]:
         """The entries of an array of tables; each is finished when the next one is asked for.
@@ -205,12 +225,7 @@ class ListFile:
             array: name of the array.
             key: the key whose value names the entry in errors.
         """
-        values = self._arrays.pop(array, [])
-        if not isinstance(values, list):
-            raise LawUnreadableError(f"{self.name}: {array}: write it as [[{array}]]")
-        for index, value in enumerate(values):
-            if not isinstance(value, dict):
-                raise LawUnreadableError(f"{self.name}: {array}: write it as [[{array}]]")
+        for index, value in enumerate(tables_of(self.name, array, self._arrays.pop(array, []))):
             table = Table(self.name, f"{array} {called(value.get(key, f'number {index + 1}'))}", value)
             yield table
             table.finish()

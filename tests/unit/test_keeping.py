@@ -14,6 +14,7 @@ from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.messages.demand import FetchMode, Outcome
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
+from gateway.connecting import connect
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
@@ -114,6 +115,7 @@ def test_a_file_that_is_written_otherwise_is_changed_as_well(quirk: str) -> None
         ("entry = " + "[" * 5000, ConfigurationError),
         ('[[entry]]\nname = "no id"\n', ConfigurationError),
         (ENTRY.replace("bank-reference-communal", "tax-debt-certificate-communal"), ConfigurationError),
+        ("entry = " + "9" * 5000, ConfigurationError),
         (ENTRY.replace("communal-organisations", "nobody"), LawUnreadableError),
         (ENTRY.replace('disposition = "not_needed"', ""), LawUnreadableError),
     ],
@@ -129,6 +131,23 @@ def asked(lists: ListVersion) -> tuple[Outcome, str]:
         day="2026-11-26", mode=FetchMode.VERIFIED.value, version=lists,
     ).documents  # fmt: skip
     return document.outcome, document.code
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"\n= nothing", b"\xff", b"\nx = " + b"9" * 5000, b"\nground = 5"],
+    ids=["toml", "utf-8", "number", "array"],
+)
+def test_lists_that_cannot_be_read_are_an_error_that_says_which(broken: bytes) -> None:
+    content = broken if b"ground" in broken else SHIPPED["grounds.toml"] + broken
+    files = {**SHIPPED, "grounds.toml": content}
+    with pytest.raises(LawUnreadableError, match=r"^grounds\.toml: "):
+        add(files, '[[ground]]\nid = "another"')
+    with pytest.raises(LawUnreadableError, match=r"^grounds\.toml: "):
+        verify(files, GROUND, by="A. Karimova", text_ref="lex.uz", on=READ_ON)
+    holding = '[[holding]]\nprovider = "a"\nevidence_type = "b"\nconnected = true'
+    with pytest.raises(LawUnreadableError, match=r"^directory\.toml: "):
+        connect({**SHIPPED, "directory.toml": broken.replace(b"ground", b"holding")}, holding)
 
 
 def test_reading_the_act_is_what_turns_a_gap_into_a_fetch() -> None:
