@@ -219,7 +219,14 @@ def _replacements(lists: ListVersion, on: date) -> Iterator[Flaw]:
 
 
 def _alternatives(lists: ListVersion, on: date) -> Iterator[Flaw]:
+    read: list[ProhibitedEntry | AccessGround] = [*lists.prohibited.values(), *lists.grounds.values()]
+    sensitive = {one.document_type: one.data_class for one in read if one.data_class is not DataClass.ORDINARY}
     for document_type, order in lists.alternatives.items():
+        if document_type in sensitive:
+            said = (
+                f"who asks the next holder says in the log that one had no record, of {sensitive[document_type]} data"
+            )
+            yield Flaw(Level.ERROR, "sensitive_alternatives", document_type, said)
         if not order.sources and order.basis is Basis.STATED:
             yield Flaw(Level.ERROR, "missing_source", document_type, "its order is called stated and names no source")
         for place, times in Counter(order.in_order).items():

@@ -159,6 +159,14 @@ def codes(files: Files) -> set[tuple[Level, str, str]]:
     return {(flaw.level, flaw.code, flaw.entry) for flaw in lint(version_of(files), TODAY)}
 
 
+def test_lint_refuses_an_order_of_holders_of_sensitive_data() -> None:
+    special = {"act": "an act", "text_read": "press", "data_class": "special"}
+    flaw = (Level.ERROR, "sensitive_alternatives", PAPER)
+    assert flaw in codes(with_alternatives(ground=special))
+    assert flaw not in codes(with_alternatives((), ground=special))
+    assert flaw not in codes(with_alternatives())
+
+
 def test_lint_finds_a_circle_and_an_alternative_that_nobody_may_ask() -> None:
     sound = codes(with_alternatives())
     assert not {code for _, code, about in sound if about == PAPER}
