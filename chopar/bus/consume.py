@@ -177,8 +177,9 @@ class ConsumeLoop:
         try:
             async with asyncio.timeout(self._settings.close_timeout_seconds):
                 await admin.start()
-                await admin.remove_member(self._group, member)
-            _log.info("member.removed", group=self._group)
+                removed = await admin.remove_member(self._group, member)
+            if removed:
+                _log.info("member.removed", group=self._group)
         except (UnavailableError, TimeoutError) as error:
             _log.info("member.left", group=self._group, reason=type(error).__name__)  # until its session ends
         finally:

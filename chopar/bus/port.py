@@ -211,8 +211,11 @@ class Admin(Protocol):
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group (empty where it has none)."""
 
-    async def remove_member(self, group: str, member: str) -> None:
-        """Have a group go on without a member that is dead, and not wait for its session; one it has not is no error.
+    async def remove_member(self, group: str, member: str) -> bool:
+        """Have a group go on without a member that is dead, and not wait for its session.
+
+        Returns:
+            Whether it had such a member: one that has left in order is gone already.
 
         Raises:
             BrokerUnavailableError: it could not be removed; its session will end.

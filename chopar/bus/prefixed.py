@@ -146,8 +146,8 @@ class _Admin:
         found = await self._inner.partitions()
         return {n.removeprefix(self._prefix): count for n, count in found.items() if n.startswith(self._prefix)}
 
-    async def remove_member(self, group: str, member: str) -> None:
-        await self._inner.remove_member(self._prefix + group, member)
+    async def remove_member(self, group: str, member: str) -> bool:
+        return bool(await self._inner.remove_member(self._prefix + group, member))
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         found = await self._inner.committed(self._prefix + group)

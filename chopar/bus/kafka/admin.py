@@ -117,14 +117,15 @@ class KafkaAdmin:
             found = await _patiently(lambda: self._open().list_consumer_group_offsets(group))
         return {TopicPartition(*place): meta.offset for place, meta in found.items() if meta.offset >= 0}
 
-    async def remove_member(self, group: str, member: str) -> None:
-        """Have a group go on without a member."""
+    async def remove_member(self, group: str, member: str) -> bool:
+        """Have a group go on without a member; whether it had it."""
         async with translated("leaving a group", self._settings.request_timeout_seconds):
             coordinator = await self._open().find_coordinator(group)
             answer = await self._open()._send_request(LeaveGroupRequest(group, member), coordinator)
             error = for_code(answer.error_code)
             if answer.error_code and error is not UnknownMemberIdError:
                 raise error
+            return not answer.error_code
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""

@@ -351,8 +351,8 @@ class MemoryAdmin:
         self._state.require_up()
         return self._state.partition_counts()
 
-    async def remove_member(self, group: str, member: str) -> None:
-        """Have a group go on without a member; it learns of it at its next fetch."""
+    async def remove_member(self, group: str, member: str) -> bool:
+        """Have a group go on without a member; it learns of it at its next fetch. Whether there was one."""
         self._state.require_up()
         members = self._state.group(group).members
         dead = [one for one in members if isinstance(one, MemoryConsumer) and one.member == member]
@@ -360,6 +360,7 @@ class MemoryAdmin:
             members.remove(one)
         if dead:
             await asyncio.shield(self._state.group(group).rebalance(self._state.partition_counts()))
+        return bool(dead)
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """The committed offsets of a group."""
