@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from chopar.bus.port import Bus
@@ -17,6 +18,10 @@ from tests.browser import chromium
 from tests.kafka_fixture import Provider, broker_provider
 from tests.notes import NOTE
 from tests.work_units import UnitScheduling, in_order
+
+# What is tried must hold; how long a busy machine takes for it says nothing.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _provider: list[Provider] = []
 _numbers = count(1)
