@@ -12,10 +12,9 @@ from typing import TypeAlias
 
 from chopar.bus.inbox import Batch
 from chopar.bus.port import Record
-from chopar.completion import Answered, Completion, Delivered, Undelivered, Waiting
+from chopar.completion import Completion, Delivered, Said, Undelivered, Waiting
 from chopar.errors import RecordError
 from chopar.messages.demand import Demand, DemandResolved
-from chopar.messages.dispute import EvidenceUpheld
 from chopar.messages.evidence import EvidenceUnavailable
 from chopar.requester_store import KeptDemand, KeptFollowing, KeptRequest, request_hash
 
@@ -28,7 +27,7 @@ class Read:
     """A record that was decoded. `body` is of an answer: what it says, or why that cannot be read."""
 
     record: Record
-    message: DemandResolved | Answered | EvidenceUpheld
+    message: DemandResolved | Said
     body: "tuple[Mapping[str, object] | None, EvidenceUnavailable | None] | RecordError" = (None, None)
 
     @property

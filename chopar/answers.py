@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import prometheus_client
@@ -26,12 +25,13 @@ from chopar import requester_store as store
 from chopar.alternatives import asked_before
 from chopar.answer_callbacks import Callbacks
 from chopar.answer_endings import Endings
+from chopar.answer_reading import Reading
 from chopar.answer_times import clock_apart, say_apart
 from chopar.answer_turn import Open, Outcomes, Read, Turn
 from chopar.bus.consume import Outputs
 from chopar.bus.inbox import Inbox
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.completion import Answered, Awaited, Completion, Delivered, Rejected, Repeated, Upheld
+from chopar.completion import Awaited, Completion, Delivered, Rejected, Repeated, Upheld
 from chopar.disputes import Objection, answers_to
 from chopar.errors import (
     NotFoundError,
@@ -43,23 +43,17 @@ from chopar.errors import (
 from chopar.identifiers import AgencyId
 from chopar.inbox import effect_of
 from chopar.messages.demand import Demand, DemandResolved
-from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
-from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.messages.dispute import EvidenceUpheld
+from chopar.messages.evidence import EvidenceUnavailable
 from chopar.requester_store import KeptRequest, request_hash
 from chopar.schema_registry import Decoder
 from chopar.topics import DEMAND_RESOLVED
 
 _CATCH_UP_RECORDS = 500
 _LISTEN_SECONDS = 0.5
-_MOST_READ = 2000
-"""Demands whose decoded form is kept: an answer follows its resolution within moments as a rule."""
 
 _NOTHING = Outputs()
 _log = structlog.get_logger()
-
-
-_Answer: TypeAlias = Answered | EvidenceUpheld
-_ANSWERS: tuple[type[_Answer], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
 
 
 class _NotTogetherError(Exception):
@@ -97,13 +91,12 @@ class AnswersHandler:
         self._resolved_topic = DEMAND_RESOLVED.of(agency)
         self._group = group
         self._bus = bus
-        self._decoder = decoder
+        self._reading = Reading(self._resolved_topic, decoder)
         self._inbox = inbox
         self._callbacks = callbacks
         self._endings = Endings(callbacks, encoded)
         self._to_send = to_send
         self._outcomes: Outcomes = {}
-        self._decoded: dict[bytes, Demand | DemandResolved] = {}
         self._counter = prometheus_client.Counter(
             "chopar_answers", "Resolutions and answers by what became of them", ["outcome"], registry=metrics
         )
@@ -206,7 +199,7 @@ class AnswersHandler:
 
     async def _work(self, records: Sequence[Record]) -> Outcomes:
         outcomes: Outcomes = {}
-        read = await self._read(records, outcomes)
+        read = await self._reading.records(records, outcomes)
         if not read:
             return outcomes
         before = dict(outcomes)
@@ -240,37 +233,6 @@ class AnswersHandler:
             say_apart(record, event, apart)
         if turn.added:
             self._to_send(turn.added)
-
-    async def _read(self, records: Sequence[Record], outcomes: Outcomes) -> list[Read]:
-        """Decode records. Behind one that cannot be read yet nothing of its partition is taken."""
-        read: list[Read] = []
-        waiting: set[TopicPartition] = set()
-        for record in records:
-            if record.value is None or record.topic_partition in waiting:
-                continue
-            try:
-                if record.topic == self._resolved_topic:
-                    read.append(Read(record, await self._decoder.message(record.value, DemandResolved)))
-                else:
-                    read.append(await self._read_answer(record, record.value))
-            except UnavailableError as error:
-                waiting.add(record.topic_partition)
-                outcomes[record.topic, record.partition, record.offset] = error
-            except RecordError as error:
-                outcomes[record.topic, record.partition, record.offset] = error
-        return read
-
-    async def _read_answer(self, record: Record, value: bytes) -> Read:
-        provided = await self._decoder.one_of(value, *_ANSWERS)
-        if isinstance(provided, EvidenceUpheld):
-            return Read(record, provided)
-        try:
-            name, datum = await self._decoder.datum(provided.body)
-            if name == EvidenceUnavailable.RECORD:
-                return Read(record, provided, (None, EvidenceUnavailable.from_avro(datum)))
-        except RecordError as error:
-            return Read(record, provided, error)
-        return Read(record, provided, (datum, None))
 
     async def _take_resolutions(self, turn: Turn, read: Sequence[Read]) -> None:
         messages = [(one, one.message) for one in read if isinstance(one.message, DemandResolved)]
@@ -461,10 +423,10 @@ class AnswersHandler:
         turn.firsts |= firsts
         kept = await store.load(turn.batch, (wanted | set(firsts.values())) - set(turn.demands), lock=lock)
         for demand_id, one in kept.items():
-            demand = await self._decode(one.value, Demand)
+            demand = await self._reading.kept(one.value, Demand)
             completion = Completion(one.value, demand.expires_at)
             if one.resolution is not None:
-                resolution = await self._decode(one.resolution, DemandResolved)
+                resolution = await self._reading.kept(one.resolution, DemandResolved)
                 known: dict[bytes, Awaited] = {}
                 for document in resolution.to_fetch():
                     state = one.requests.get(request_hash(document.request_id or b""))
@@ -474,17 +436,6 @@ class AnswersHandler:
             turn.demands[demand_id] = Open(one, demand, completion)
         followed = [demand_id for demand_id in kept if _may_be_followed(turn.demands[demand_id].completion.resolved)]
         turn.followings |= await store.followings_of(turn.batch, followed)
-
-    async def _decode(self, value: bytes, model: Any) -> Any:
-        found = self._decoded.get(value)
-        if found is None:
-            while len(self._decoded) >= _MOST_READ:
-                del self._decoded[next(iter(self._decoded))]
-            try:
-                found = self._decoded[value] = await self._decoder.message(value, model)
-            except RecordError as error:  # we could read it when it was kept
-                raise StoreUnavailableError(f"a {model.__name__} that is kept cannot be read ({error.code})") from None
-        return found
 
     async def _catch_up(self, partition: int, unknown: list[Read], outcomes: Outcomes) -> None:
         """Look for the resolutions of answers on their partition of `demand.resolved`, and take both."""
@@ -525,7 +476,7 @@ class AnswersHandler:
     ) -> list[Read]:
         """Take more resolutions, then the answers; gives back those that are still to no known request."""
         theirs: Outcomes = {}
-        read = await self._read(resolutions, theirs)
+        read = await self._reading.records(resolutions, theirs)
         async with self._turn(theirs) as turn:
             await self._take_resolutions(turn, read)
             turn.blocked.clear()

@@ -25,6 +25,12 @@ from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, Unav
 Answered: TypeAlias = EvidenceProvided | EvidenceCorrected
 """What brings an answer."""
 
+Said: TypeAlias = Answered | EvidenceUpheld
+"""What a holder says to an asker."""
+
+SAID: tuple[type[Said], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
+"""The records of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:

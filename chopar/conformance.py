@@ -48,14 +48,12 @@ class Finding:
 
 
 async def check(conformance: Conformance, bus: Bus, *, clock: Callable[[], datetime] | None = None) -> list[Finding]:
-    """Run all checks.
+    """Run all checks. Topics that were made for it are removed at the end, also where it is cancelled.
 
     Args:
         conformance: the provider and its examples.
         bus: in memory, or a real one (`PrefixedBus` keeps its topics apart from those in use).
         clock: aware UTC time.
-
-    Topics that were made for it are removed at the end, also where it is cancelled.
 
     Returns:
         One finding a check and evidence type, in the order in which they were made.

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry
@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeSettings
 from chopar.bus.port import Admin, Bus, Record, TopicPartition
+from chopar.completion import SAID
 from chopar.envelope import Origin, outgoing
 from chopar.errors import RegisterUnavailableError, UnavailableError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind, agency_id, derived_uuid, uuid7
@@ -96,6 +97,7 @@ class NotKeptError(Exception):
 
 
 def require(holds: bool, said: str) -> None:
+    """Raise NotKeptError, and say so, if a promise is not kept."""
     if not holds:
         raise NotKeptError(said)
 
@@ -135,6 +137,7 @@ class Answered:
     calls: int
 
     async def body(self, decoder: Decoder, record: type[Evidence]) -> Evidence | EvidenceUnavailable:
+        """What the answer says, decoded."""
         name, _ = await decoder.datum(self.provided.body)
         unavailable = name == EvidenceUnavailable.RECORD
         return await decoder.message(self.provided.body, EvidenceUnavailable if unavailable else record)
@@ -148,10 +151,6 @@ class Reviewed:
     value: bytes
     message_id: bytes | None
     accesses: tuple[ExchangeRecorded, ...]
-
-
-_Said: TypeAlias = EvidenceProvided | EvidenceUpheld | EvidenceCorrected
-_SAID: tuple[type[_Said], ...] = (EvidenceProvided, EvidenceUpheld, EvidenceCorrected)
 
 
 class Rig:
@@ -347,7 +346,7 @@ class Rig:
                 accesses.append(recorded)
         found: list[Answered | Reviewed] = []
         for record in self._provided:
-            said = await self.decoder.one_of(record.value or b"", *_SAID)
+            said = await self.decoder.one_of(record.value or b"", *SAID)
             if said.request_id == request.request_id:
                 message_id, value = record.header("ce_id"), record.value or b""
                 if isinstance(said, EvidenceProvided):

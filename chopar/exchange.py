@@ -20,7 +20,7 @@ import structlog
 from chopar.alternatives import following
 from chopar.answer_times import clock_apart, say_apart
 from chopar.bus.port import Record
-from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Undelivered, Upheld
+from chopar.completion import SAID, Answered, Completion, Delivered, Rejected, Repeated, Said, Undelivered, Upheld
 from chopar.disputes import Objection, answers_to, disputed
 from chopar.errors import (
     ChoparError,
@@ -31,7 +31,7 @@ from chopar.errors import (
 )
 from chopar.messages.demand import Demand, DemandResolved
 from chopar.messages.dispute import EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
-from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.messages.evidence import EvidenceUnavailable
 from chopar.schema_registry import Decoder
 from chopar.topics import DEMAND_RESOLVED
 
@@ -39,9 +39,6 @@ _AGAIN_SECONDS = 0.5
 """How often a record that cannot be read yet is tried again."""
 
 _log = structlog.get_logger()
-
-_Answer: TypeAlias = Answered | EvidenceUpheld
-_ANSWERS: tuple[type[_Answer], ...] = (EvidenceProvided, EvidenceCorrected, EvidenceUpheld)
 
 Event: TypeAlias = DemandResolved | Delivered | Upheld | Rejected | Undelivered
 
@@ -265,9 +262,9 @@ class Exchange:
                     break
                 else:
                     value = record.value or b""
-                    answer = self._decoder.one_of_now(value, *_ANSWERS)
+                    answer = self._decoder.one_of_now(value, *SAID)
                     if answer is None:
-                        answer = await self._decoder.one_of(value, *_ANSWERS)
+                        answer = await self._decoder.one_of(value, *SAID)
                     request = answer.request_id
                     if request in unread:
                         continue
@@ -295,7 +292,7 @@ class Exchange:
             resolved = await self._decoder.message(value, DemandResolved)
         return resolved if self._completion.resolve(resolved) else None
 
-    async def _answer(self, answer: _Answer, record: Record) -> Delivered | Upheld | Rejected | None:
+    async def _answer(self, answer: Said, record: Record) -> Delivered | Upheld | Rejected | None:
         if not self._completion.knows(answer.request_id):
             _log.warning("answer.unsolicited", topic=record.topic, offset=record.offset)  # no sender's text in logs
             return None

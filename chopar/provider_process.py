@@ -91,7 +91,6 @@ def run_provider(
         prefix: of the variables that say where broker, schema registry, home and listener are
             (`KAFKA__BOOTSTRAP`, `SCHEMA_REGISTRY__URL`, `HOME`, `HTTP__ADDRESS`).
         argv: the arguments; those of the process by default.
-
     """
 
     class Settings(AnsweringSettings):

@@ -67,9 +67,8 @@ class RegisterDatabase:
     def adding_new(self, table: Table) -> Insert:
         """An insert that passes over rows whose key is there. The same text in both databases, but kept apart."""
         if self._address.get_backend_name() == "postgresql":
-            from sqlalchemy.dialects import (
-                postgresql,
-            )  # only here: four megabytes that a register in SQLite never needs
+            # Only here: four megabytes that a register in SQLite never needs.
+            from sqlalchemy.dialects import postgresql
 
             return postgresql.insert(table).on_conflict_do_nothing()
         return sqlite.insert(table).on_conflict_do_nothing()

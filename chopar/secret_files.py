@@ -59,9 +59,8 @@ def ensure_secret(home: Path, name: str) -> bytes:
 def _make(path: Path) -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, text = tempfile.mkstemp(
-            prefix=f".{path.name}.", dir=path.parent
-        )  # mode 0600, a name nobody else has
+        # Mode 0600, and a name that nobody else has.
+        descriptor, text = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(text)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))

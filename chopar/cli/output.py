@@ -12,8 +12,6 @@ from typing import Any, TextIO
 
 _FOLDABLE = 1.7  # a table that is wider than that many terminals is shown row below row, not folded
 _DIGITS = re.compile(r"(\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\w*\d{9,}\w*")
-
-
 _MOVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
