@@ -150,7 +150,7 @@ async def records_of(bus: Bus, demand_id: UUID) -> list[Record]:
     finally:
         await admin.stop()
     unread = {one: end for one, end in ends.items() if start[one] < end}
-    found = [record for record in await read_to(bus, start, unread) if record.key == key]
+    found = await read_to(bus, start, unread, key)
     return sorted(found, key=lambda record: (record.topic, record.offset))
 
 

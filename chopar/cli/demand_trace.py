@@ -75,14 +75,23 @@ async def hops_of(demand_id: UUID, bus: Bus) -> list[Hop]:
     finally:
         await admin.stop()
     unread = {partition: end for partition, end in ends.items() if start[partition] < end}
-    hops = [_hop(record) for record in await read_to(bus, start, unread) if record.key == key]
+    hops = [_hop(record) for record in await read_to(bus, start, unread, key)]
     if not hops:
         raise NotFoundError("no record of this demand is in Kafka: it was not sent here, or its records have expired")
     return sorted(hops, key=lambda hop: (hop.at, _rank(hop.topic), hop.offset))
 
 
-async def read_to(bus: Bus, start: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> list[Record]:
-    """Everything from `start` up to `ends`, of the partitions that `ends` names."""
+async def read_to(
+    bus: Bus, start: dict[TopicPartition, int], ends: dict[TopicPartition, int], key: bytes | None = None
+) -> list[Record]:
+    """What lies from `start` up to `ends`, of the partitions that `ends` names.
+
+    Args:
+        bus: where it lies.
+        start: from which offset on, by partition.
+        ends: up to which.
+        key: of the records that are wanted, so that the others are not kept; None: all are.
+    """
     if not ends:
         return []
     reader: Reader = bus.reader({partition: start[partition] for partition in ends})
@@ -91,7 +100,11 @@ async def read_to(bus: Bus, start: dict[TopicPartition, int], ends: dict[TopicPa
         records: list[Record] = []
         while any(reader.position(partition) < end for partition, end in ends.items()):
             for batch in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).values():
-                records += [record for record in batch if record.offset < ends[record.topic_partition]]
+                records += [
+                    record
+                    for record in batch
+                    if record.offset < ends[record.topic_partition] and key in (None, record.key)
+                ]
         return records
     finally:
         await reader.stop()
