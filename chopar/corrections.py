@@ -22,7 +22,15 @@ from uuid import UUID
 import structlog
 
 from chopar.bus.port import Bus, Outgoing, Record, TopicPartition
-from chopar.errors import ChoparError, ConfigurationError, DeliveryError, RecordError, UnavailableError
+from chopar.errors import (
+    ChoparError,
+    ConfigurationError,
+    DeliveryError,
+    NoSuchTopicError,
+    RecordError,
+    StopError,
+    UnavailableError,
+)
 from chopar.identifiers import uuid7
 from chopar.messages.demand import MAX_LIFE
 from chopar.messages.evidence import EvidenceRequested
@@ -42,10 +50,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CorrectionSent:
-    """What was done: requests that were looked at, and those that were answered again."""
+    """What was done: requests that were looked at, those answered again, and those that failed."""
 
     read: int
     corrected: int
+    failed: int = 0
 
 
 def read_identifiers(file: Path) -> frozenset[str]:
@@ -106,14 +115,16 @@ class Corrections:
         sent = await self.correct(
             lambda asked: asked.subject.id in wanted or not wanted.isdisjoint(asked.parameters.values()), correction_id
         )
-        _log.info("answers.corrected", correction_id=str(correction_id), read=sent.read, corrected=sent.corrected)
+        told = {"read": sent.read, "corrected": sent.corrected, "failed": sent.failed}
+        _log.info("answers.corrected", correction_id=str(correction_id), **told)
         return sent
 
     async def correct(self, concerns: Concerns, correction_id: UUID) -> CorrectionSent:
         """Answer again, as the register is now, all requests that are concerned and have not expired.
 
         Call it when the register is put right. What it raises leaves some told and others not: call it again with the
-        same id, then nobody is told twice.
+        same id, then nobody is told twice. A request on which the agency's function fails is written down, and counted:
+        it keeps nobody else from being told.
 
         Args:
             concerns: whether a request is about what was wrong.
@@ -138,7 +149,7 @@ class Corrections:
             return CorrectionSent(0, 0)
         reader = self._bus.reader({place: start[place] for place in ends})
         await reader.start()
-        read = 0
+        read = failed = 0
         done: set[bytes] = set()
         try:
             while any(reader.position(place) < end for place, end in ends.items()):
@@ -146,10 +157,22 @@ class Corrections:
                     read += len(records)
                     for record in records:
                         if record.offset < ends[place]:
-                            await self._correct_one(record, concerns, correction_id, done)
+                            failed += not await self._corrected(record, concerns, correction_id, done)
         finally:
             await reader.stop()
-        return CorrectionSent(read, len(done))
+        return CorrectionSent(read, len(done), failed)
+
+    async def _corrected(self, record: Record, concerns: Concerns, correction_id: UUID, done: set[bytes]) -> bool:
+        """Answer a request again, if it is concerned; False if our own code fails on it."""
+        try:
+            await self._correct_one(record, concerns, correction_id, done)
+        except Exception as error:  # the agency's, mostly; those behind it have to be told all the same
+            if isinstance(error, (UnavailableError, StopError)) and not isinstance(error, NoSuchTopicError):
+                raise
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            _log.error("correction.failed", **place, error=type(error).__name__)
+            return False
+        return True
 
     async def _correct_one(self, record: Record, concerns: Concerns, correction_id: UUID, done: set[bytes]) -> None:
         try:
@@ -166,6 +189,8 @@ class Corrections:
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         for sent in await self._producer.send(messages) if messages else ():
+            if isinstance(sent, (RecordError, NoSuchTopicError)):
+                raise sent  # too large, or to an agency that is gone: no second try helps
             if isinstance(sent, ChoparError):
                 raise DeliveryError(
                     "the broker did not acknowledge a correction; correct again by the same id"

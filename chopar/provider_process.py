@@ -22,7 +22,7 @@ from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
 from chopar.corrections import Corrections, read_identifiers
-from chopar.errors import SchemaRegistryUnavailableError
+from chopar.errors import HandlerFailedError, SchemaRegistryUnavailableError
 from chopar.messages.evidence import Evidence
 from chopar.observe import Ready, health_app
 from chopar.observe import serve as serve_http
@@ -132,6 +132,7 @@ async def serve_all(
     Raises:
         ConfigurationError: an address is not loopback, a secret or that file is not as it should be, or an evidence
             record has other fields than its class.
+        HandlerFailedError: some could not be corrected; all others were.
         StopError: going on would lose something.
         UnavailableError: the broker was away for too long; the supervisor starts this process again.
     """
@@ -169,9 +170,12 @@ async def serve_all(
         identifiers = read_identifiers(correct)
         try:
             await encoder.prepare(*RECORDS, *{record for one in served for record in one.evidence})
+            failed = 0
             for one in served:
                 async with Corrections(handler_of(one), bus, decoder, _now) as corrections:
-                    await corrections.correct_all(identifiers)
+                    failed += (await corrections.correct_all(identifiers)).failed
+            if failed:
+                raise HandlerFailedError(f"{failed} requests could not be answered again; correction.failed says which")
         finally:
             await registry.aclose()
         return

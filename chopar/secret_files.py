@@ -62,11 +62,11 @@ def _make(path: Path) -> None:
         # Mode 0600, and a name that nobody else has.
         descriptor, text = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(text)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
         try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(SECRET_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
             os.link(temporary, path)  # fails if somebody was faster: theirs counts
             _log.info("secret.made", file=str(path), reason="every instance has to be given this one; keep it")
         except FileExistsError:

@@ -220,7 +220,7 @@ class _Part:
         self.size = 0
 
     def close(self) -> None:
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(sqlite3.DatabaseError, OSError):
             self.write()
         if self._opened is not None:
             self._opened.close()
@@ -304,7 +304,7 @@ class FirstRecords:
         self._folded.add(part)
         try:
             part.fold(record, demand_id)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:  # the folder of a new file may have no room either
             raise _unavailable(error) from error
 
     def first(self, record: Record, demand_id: UUID | None = None) -> First | None:
@@ -322,7 +322,7 @@ class FirstRecords:
             return None
         try:
             return self._parts[record.topic, record.partition].first(demand_id)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise _unavailable(error) from error
 
     def write(self) -> None:

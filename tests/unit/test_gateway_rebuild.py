@@ -13,7 +13,7 @@ from chopar.errors import FirstRecordsLostError, StoreUnavailableError
 from chopar.identifiers import uuid7
 from chopar.topics import TopicLayout
 from gateway.rebuild import rebuild
-from gateway.store import DAY_MS, First, FirstRecords
+from gateway.store import _MOST_WAITING, DAY_MS, First, FirstRecords
 from tests.builders import NOW, NOW_MS
 from tests.full_disk import full_disk
 
@@ -164,6 +164,36 @@ async def test_a_folder_that_cannot_be_made_is_waited_for(log: Log, tmp_path: Pa
     table = FirstRecords(tmp_path / "file" / "folder")
     with pytest.raises(StoreUnavailableError):
         await rebuild(log.bus, table, {PLACE: 1})
+
+
+async def test_a_folder_that_cannot_be_made_while_demands_come_makes_none_of_them_a_bad_record(
+    log: Log, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    await log.add(2)
+    table = FirstRecords(tmp_path / "file" / "folder")
+    await rebuild(log.bus, table, {PLACE: 0})
+    for record in log.bus.records(*PLACE):
+        table.fold(record)
+        with pytest.raises(StoreUnavailableError):
+            table.first(record)
+    for _ in range(_MOST_WAITING - 3):
+        table.fold(record)
+    with pytest.raises(StoreUnavailableError):
+        table.fold(record)
+    (tmp_path / "file").unlink()
+    assert [first and first.offset for first in contents(table, log)] == [0, 1]
+    table.close([PLACE])
+
+
+async def test_a_table_whose_folder_cannot_be_made_is_let_go_all_the_same(log: Log, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    await log.add(1)
+    table = FirstRecords(tmp_path / "file" / "folder")
+    table.open(PLACE)
+    table.fold(log.bus.records(*PLACE)[0])
+    table.close([PLACE])
+    assert table.sizes() == {}
 
 
 async def test_a_file_of_another_log_is_thrown_away(log: Log, tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ from chopar.messages.exchange import ExchangeRecorded
 from chopar.observe import serve
 from chopar.provider_process import Served, _say_when_ready
 from chopar.schema_registry import Encoder, HttpSchemaRegistry, InMemorySchemaRegistry
-from chopar.secret_files import check_value, ensure_secret, secret_path
+from chopar.secret_files import SECRET_BYTES, check_value, ensure_secret, secret_path
 from chopar.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from services.tax.settings import TaxSettings
+from tests.full_disk import full_disk
 
 provider = Provider("some-agency", register="a register")
 
@@ -145,6 +146,14 @@ def test_a_secret_that_is_made_is_said_and_another_one_is_told_by_its_check_valu
     assert check_value(one) == check_value(again) != check_value(other)
     assert check_value(one).encode() not in one
     assert one.hex() not in str(logs)
+
+
+def test_a_disk_without_room_for_a_secret_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    with full_disk(), pytest.raises(ConfigurationError, match="cannot be made"):
+        ensure_secret(tmp_path, "some-agency")
+    assert list((tmp_path / "secrets").iterdir()) == []
+    assert len(ensure_secret(tmp_path, "some-agency")) == SECRET_BYTES
 
 
 async def test_schemas_are_read_although_none_can_be_kept(tmp_path: Path) -> None:

@@ -6,8 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from chopar.bus.consume import Outputs
+from chopar.bus.memory import MemoryBus
+from chopar.bus.port import Outgoing
+from chopar.corrections import Corrections, CorrectionSent
 from chopar.errors import ConfigurationError, RegisterUnavailableError, WrongRecordError
 from chopar.identifiers import uuid7
 from chopar.messages.dispute import DisputeReason, EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
@@ -16,7 +20,8 @@ from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.record import Message
 from chopar.provider import Answer, Deferred, NoRecord
 from chopar.schema_registry import Decoder
-from tests.builders import NOW, PERSON, demand_id
+from chopar.topics import TopicLayout
+from tests.builders import NOW, NOW_MS, PERSON, SECOND_PERSON, demand_id
 from tests.unit.test_provider import FILES, SECRET, World, request
 
 DISPUTE = uuid7(NOW + timedelta(hours=1), 9)
@@ -198,3 +203,34 @@ async def test_a_holder_corrects_by_itself_what_it_has_said(world: World) -> Non
     assert (recorded.access.because, recorded.access.correction_id) == ("corrected", DISPUTE)
     assert await world.handler.corrected(request(expires_at=NOW), 2, DISPUTE) == Outputs()
     assert demand_id() == said.demand_id
+
+
+async def test_a_request_that_cannot_be_answered_again_keeps_nobody_else_from_being_told(world: World) -> None:
+    bus = MemoryBus(lambda: NOW_MS)
+    askers = ("electricity-het", "gas-hududgaz", "justice-notary")
+    topics = [world.provider.topic, "exchange.recorded", *(f"evidence.provided.{one}" for one in askers[:2])]
+    await bus.admin().create([TopicLayout(name, 6, {"message.timestamp.type": "LogAppendTime"}) for name in topics])
+    asked = [
+        request(demand_id=demand_id(number), request_id=bytes([number]) * 32, requester=requester, subject=subject)
+        for number, (requester, subject) in enumerate(
+            [
+                (askers[0], {"kind": "person", "id": PERSON}),
+                (askers[2], {"kind": "person", "id": PERSON}),  # its topic is gone
+                (askers[0], {"kind": "person", "id": SECOND_PERSON}),  # the agency's function fails on this one
+                (askers[1], {"kind": "person", "id": PERSON}),
+            ]
+        )
+    ]
+    producer = bus.producer("gateway")
+    await producer.start()
+    await producer.send(
+        [Outgoing(world.provider.topic, 3, str(one.demand_id).encode(), world.encoder.encode(one)) for one in asked]
+    )
+    world.answer = owes(debt=False)
+    async with Corrections(world.handler, bus, Decoder(FILES, world.registry), lambda: NOW) as corrections:
+        with capture_logs() as logs:
+            sent = await corrections.correct(lambda _: True, DISPUTE)
+    assert sent == CorrectionSent(read=4, corrected=2, failed=2)
+    assert [len(bus.records(f"evidence.provided.{one}", 3)) for one in askers[:2]] == [1, 1]
+    failed = [log for log in logs if log["event"] == "correction.failed"]
+    assert [(log["offset"], log["error"]) for log in failed] == [(1, "NoSuchTopicError"), (2, "AssertionError")]
