@@ -42,7 +42,7 @@ def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     return sorted(items, key=rank)
 
 
-class UnitScheduling(LoadScopeScheduling):
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
     """Gives a process a unit at a time, in the order of the collection."""
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:

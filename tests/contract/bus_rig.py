@@ -39,8 +39,11 @@ _numbers = itertools.count(1)
 class Rig(Protocol):
     """One bus under test."""
 
-    bus: Bus
     name: str
+
+    @property
+    def bus(self) -> Bus:
+        """The bus."""
 
     async def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Delete the records before an offset."""

@@ -158,6 +158,8 @@ class _Kept:
 class Process(DurableRig):
     """The agency, and the others."""
 
+    bus: KeptBus
+
     def __init__(self, url: str, journal: Path, step: str, notes: Path | None = None) -> None:
         super().__init__(journal.parent, url)
         self.notes = notes

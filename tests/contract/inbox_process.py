@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +25,7 @@ async def _act_on_all(inbox: Inbox) -> None:
     acted = 0
     for number in [*range(COMPETED_FOR), *range(COMPETED_FOR)]:
         async with inbox.batch() as batch:
-            acted += await batch.act(effect(number), lambda connection, number=number: enter(connection, number))
+            acted += await batch.act(effect(number), partial(enter, number=number))
     sys.stdout.write(f"{acted}\n")
 
 

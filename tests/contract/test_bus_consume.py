@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -127,6 +128,9 @@ async def test_a_dependency_that_fails_pauses_one_partition_while_others_go_on(b
             raise RegisterUnavailableError("gone")
         return NOTHING
 
+    def handled(value: bytes) -> bool:
+        return value in handler.values()
+
     handler = Script(handle)
     loop = loop_of(bench, topic, handler, group, metrics=metrics)
     await bench.send(topic, 0, b"a", b"needs it", b"b")
@@ -135,7 +139,7 @@ async def test_a_dependency_that_fails_pauses_one_partition_while_others_go_on(b
         await until(lambda: handler.values().count(b"needs it") >= 2, "a second try")
         for number in range(3):
             await bench.send(topic, 1, b"other %d" % number)
-            await until(lambda number=number: b"other %d" % number in handler.values(), "the other partition goes on")
+            await until(partial(handled, b"other %d" % number), "the other partition goes on")
         assert b"b" not in handler.values(), "order is kept: nothing behind it is handled"
         await until(lambda: "register_unavailable" in loop.missing(), "it is said")
         back.set()
@@ -317,6 +321,10 @@ async def test_bad_input_53_rebalance_in_mid_batch_loses_nothing(bench: Bench) -
 
     for partition in (0, 1):
         await bench.send(topic, partition, b"a", b"b", b"c")
+
+    def handled() -> set[tuple[int, bytes | None]]:
+        return {(one.partition, one.value) for one in first_handler.handled + second_handler.handled}
+
     first_handler, second_handler = Script(slow), Script(quick)
     first, second = loop_of(bench, topic, first_handler, group), loop_of(bench, topic, second_handler, group)
     tasks = [asyncio.create_task(first.run())]
@@ -329,8 +337,7 @@ async def test_bad_input_53_rebalance_in_mid_batch_loses_nothing(bench: Bench) -
         await until(lambda: len(first_handler.calls.assigned) >= 2, "the first member's new share")
         for partition in (0, 1):
             await bench.send(topic, partition, b"d")
-        handled = lambda: first_handler.handled + second_handler.handled  # noqa: E731
-        await until(lambda: {(one.partition, one.value) for one in handled()} >= {(0, b"d"), (1, b"d")}, "the rest")
+        await until(lambda: handled() >= {(0, b"d"), (1, b"d")}, "the rest")
     finally:
         first.stop()
         second.stop()

@@ -98,21 +98,27 @@ async def test_another_inbox_finds_what_the_first_remembered(world: World) -> No
 
 
 async def test_each_part_of_the_key_makes_an_effect_of_its_own(world: World) -> None:
-    parts: tuple[Any, ...] = ("electricity-het", demand_id(), "paper", None, {"flat": "7", "house": "1"}, None)
-    keys = [
-        EffectKey.of(*parts),
-        EffectKey.of("gas-hududgaz", *parts[1:]),
-        EffectKey.of(parts[0], demand_id(2), *parts[2:]),
-        EffectKey.of(*parts[:2], "another", *parts[3:]),
-        EffectKey.of(*parts[:3], "spouse", *parts[4:]),
-        EffectKey.of(*parts[:4], {"flat": "1", "house": "7"}, None),
-        EffectKey.of(*parts[:4], {"flat": '7","house":"1'}, None),
-        EffectKey.of(*parts[:4], {"flat": "7", "house": "\ud800\x00"}, None),
-        EffectKey.of(*parts[:5], b"corrected"),
+    parts: dict[str, Any] = {
+        "requester": "electricity-het",
+        "demand_id": demand_id(),
+        "document_type": "paper",
+        "parameters": {"flat": "7", "house": "1"},
+    }
+    others: list[dict[str, Any]] = [
+        {},
+        {"requester": "gas-hududgaz"},
+        {"demand_id": demand_id(2)},
+        {"document_type": "another"},
+        {"about": "spouse"},
+        {"parameters": {"flat": "1", "house": "7"}},
+        {"parameters": {"flat": '7","house":"1'}},
+        {"parameters": {"flat": "7", "house": "\ud800\x00"}},
+        {"correction": b"corrected"},
     ]
+    keys = [EffectKey.of(**{**parts, **other}) for other in others]
     effects = [Effect(key, bytes(32), "tax-committee") for key in keys]
     assert await world.act(*effects) == [True] * len(keys)
-    turned = EffectKey.of(*parts[:4], {"house": "1", "flat": "7"}, None)
+    turned = EffectKey.of(**{**parts, "parameters": {"house": "1", "flat": "7"}})
     assert await world.act(Effect(turned, bytes(32), "tax-committee")) == [False]
 
 

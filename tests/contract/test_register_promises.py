@@ -64,25 +64,25 @@ SERVICES = {
         SqlTaxStore,
         lambda: tax_accounts(population()),
         lambda entry: entry.taxpayer.subject,
-        lambda store, keys: store.accounts_of(keys),  # type: ignore[no-any-return]
+        lambda store, keys: store.accounts_of(keys),
     ),
     "utilities": Service(
         SqlUtilityStore,
         lambda: utility_accounts(population(), WATER),
         lambda entry: address_key(entry.address),
-        lambda store, keys: store.debts_at(keys),  # type: ignore[no-any-return]
+        lambda store, keys: store.debts_at(keys),
     ),
     "registry_office": Service(
         SqlCivilStore,
         lambda: acts(population()),
         lambda entry: entry.participants[0].pinfl,
-        lambda store, keys: store.files_of(keys),  # type: ignore[no-any-return]
+        lambda store, keys: store.files_of(keys),
     ),
     "benefits": Service(
         SqlSocialStore,
         lambda: files(population()),
         lambda entry: entry.person,
-        lambda store, keys: store.files_of(keys),  # type: ignore[no-any-return]
+        lambda store, keys: store.files_of(keys),
     ),
 }
 

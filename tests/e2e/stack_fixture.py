@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ def new_key() -> bytes:
 def free_base() -> int:
     """A port base of whose ports none is taken: above those of other tests, below those that clients are given."""
     first = 25_000 + os.getpid() % 50 * 100
-    for base in (*range(first, 31_000, 100), *range(25_000, first, 100)):
+    for base in chain(range(first, 31_000, 100), range(25_000, first, 100)):
         try:
             for offset in OFFSETS:
                 with socket.socket() as probe:

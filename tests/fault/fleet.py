@@ -113,7 +113,8 @@ class Fleet:
         model = entry.environment_of
         like = self.workers.get(f"{model}-1")
         arguments = [text.format(registry=self.registry) for text in entry.args]
-        process = await self._spawn(name, [sys.executable, "-m", entry.module, *arguments], like and like.environment)
+        environment = like.environment if like else None
+        process = await self._spawn(name, [sys.executable, "-m", entry.module, *arguments], environment)
         try:
             async with asyncio.timeout(TASK_SECONDS):
                 return await process.wait()

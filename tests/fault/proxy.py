@@ -104,8 +104,11 @@ class Proxy:
         for connection in connections:
             connection.reset()
 
+    def _cuts(self) -> bool:
+        return self._fault is Fault.CUT
+
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if self._fault is Fault.CUT:
+        if self._cuts():
             writer.transport.abort()
             return
         try:
@@ -114,7 +117,7 @@ class Proxy:
             writer.transport.abort()
             return
         connection = _Connection(writer, to_broker)
-        if self._fault is Fault.CUT:  # meanwhile
+        if self._cuts():  # meanwhile
             connection.reset()
             return
         self._connections.add(connection)

@@ -84,8 +84,8 @@ async def main(options: dict[str, Any]) -> str:
     for topic in OUTPUTS:
         for record in bus.records(topic):
             count += 1
-            headers = [(name, value) for name, value in record.headers if name != "traceparent"]
-            digest.update(repr((record.topic, record.partition, record.key, record.value, headers)).encode())
+            kept = [(name, value) for name, value in record.headers if name != "traceparent"]
+            digest.update(repr((record.topic, record.partition, record.key, record.value, kept)).encode())
     return f"{count} {digest.hexdigest()}"
 
 

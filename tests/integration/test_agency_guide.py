@@ -110,10 +110,14 @@ async def test_the_provider_answers_the_asker_of_the_guide(tmp_path: Path, capsy
             events = await asker.ask(requester, PERSON, *papers)
             nobody = await asker.ask(requester, SECOND_PERSON, *papers)
     assert isinstance(events[0], DemandResolved)
-    arrived = {event.document.document_type: event.evidence for event in events if isinstance(event, Delivered)}
+    arrived: dict[str, Any] = {
+        event.document.document_type: event.evidence for event in events if isinstance(event, Delivered)
+    }
     assert arrived["tax-debt-certificate"]["has_debt"] is True
     assert arrived["address-reference-certificate"]["kind"] == "permanent"
-    silent = {event.document.document_type: event.unavailable for event in nobody if isinstance(event, Delivered)}
+    silent: dict[str, Any] = {
+        event.document.document_type: event.unavailable for event in nobody if isinstance(event, Delivered)
+    }
     assert silent["address-reference-certificate"].code.value == "no_record"
     assert "address-reference-certificate arrived" in capsys.readouterr().out
 

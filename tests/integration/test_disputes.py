@@ -22,6 +22,8 @@ from chopar.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from chopar.texts import Language, Texts
 from services.tax.model import DebtEntry
+from tests.alternative_lists import PAPER as ALTERNATIVE_PAPER
+from tests.alternative_lists import SECOND
 from tests.builders import PERSON, SECOND_PERSON
 from tests.integration import test_alternatives as alternatives
 from tests.world import DEADLINE_SECONDS, World, world
@@ -124,15 +126,15 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
 
 async def test_what_the_next_holder_has_said_is_disputed_in_the_same_exchange(tmp_path: Path) -> None:
     async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path) as here:
-        await alternatives.start(here, {alternatives.SECOND: [PERSON]})
+        await alternatives.start(here, {SECOND: [PERSON]})
         async with here.requester(HET) as requester:
             exchange = await alternatives.ask(requester)
             events = await follow(exchange)
             assert [has_debt(event) for event in events[1:]] == [None, False]
-            dispute_id = await requester.dispute(exchange, Objection(alternatives.PAPER, DisputeReason.WRONG_VALUE))
+            dispute_id = await requester.dispute(exchange, Objection(ALTERNATIVE_PAPER, DisputeReason.WRONG_VALUE))
             [upheld] = await follow(exchange)
             assert isinstance(upheld, Upheld)
-            assert (upheld.dispute_id, upheld.document.provider) == (dispute_id, alternatives.SECOND[0])
+            assert (upheld.dispute_id, upheld.document.provider) == (dispute_id, SECOND[0])
             assert exchange.complete
 
 

@@ -8,6 +8,7 @@ a new version of it may turn the order.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,11 +91,14 @@ async def test_produce_is_written_before_fetch(
             notes.append(NAMES[request.API_KEY])
         return send(self, request, *more, **options)
 
+    def committed(times: int) -> bool:
+        return notes.count("OffsetCommit") > times
+
     monkeypatch.setattr(AIOKafkaConnection, "send", noted)
     async with consuming(bootstrap, len(places), group, notes) as (ask, _):
         for number in range(TRIES):
             await ask(*places)
-            await until(lambda number=number: notes.count("OffsetCommit") > number, "the commit of an idle loop")
+            await until(partial(committed, number), "the commit of an idle loop")
     orders = [order.split() for order in " ".join(notes).split("handled ")[1:] if order]
     assert len(orders) >= TRIES
     warm = orders[len(places) :]  # the first finds producer and metadata cold

@@ -8,8 +8,7 @@ import pytest
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import Record, TopicPartition
-from tests.contract.bus_rig import FAST, Bench, KafkaRig, unique, until
-from tests.contract.test_bus_consume import Script
+from tests.contract.bus_rig import FAST, Bench, KafkaRig, Script, unique, until
 
 pytestmark = pytest.mark.broker
 

@@ -9,6 +9,7 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
             if name not in here.running:
                 here.start_gateway(name, group=name)
         for name in NAMES:
-            await here.eventually(lambda name=name: caught_up(bus, name))
+            await here.eventually(partial(caught_up, bus, name))
         disturbed = said(bus)
         before = places(bus)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import fastavro
 
@@ -59,7 +60,8 @@ def messages() -> list[Message]:
 
 def ways(message: Message) -> dict[str, Callable[[], object]]:
     """Each way to write and read a message."""
-    schema, model, datum = FILES.parsed(message.RECORD), type(message), message.to_avro()
+    schema, model = FILES.parsed(message.RECORD), type(message)
+    datum: dict[str, Any] = message.to_avro()
     body = encode_body(schema, message)
 
     def write_by_fastavro() -> bytes:

@@ -16,7 +16,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.load.echo_parts import DEMAND, GATEWAY_SAYS, REQUESTED, TAX_SAYS, Batches, producer, values
 
-ROLES = {"gateway": (DEMAND, GATEWAY_SAYS), "tax": (REQUESTED, TAX_SAYS)}
+ROLES: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
+    "gateway": (DEMAND, GATEWAY_SAYS),
+    "tax": (REQUESTED, TAX_SAYS),
+}
 IN_FLIGHT = 4
 COMMIT_SECONDS = 0.1
 

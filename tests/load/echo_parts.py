@@ -12,8 +12,8 @@ DEMAND, RESOLVED, REQUESTED, RECORDED, PROVIDED = (
     f"{PREFIX}{name}" for name in ("demand", "resolved", "requested", "recorded", "provided")
 )
 TOPICS = (DEMAND, RESOLVED, REQUESTED, RECORDED, PROVIDED)
-GATEWAY_SAYS = ((RESOLVED, RECORDED), (REQUESTED,))
-TAX_SAYS = ((RECORDED,), (PROVIDED,))
+GATEWAY_SAYS: tuple[tuple[str, ...], ...] = ((RESOLVED, RECORDED), (REQUESTED,))
+TAX_SAYS: tuple[tuple[str, ...], ...] = ((RECORDED,), (PROVIDED,))
 """What is said before, and what after: only the echo that waits minds."""
 KEY_BYTES = 36
 DEFAULT_SIZES = {DEMAND: 700, RESOLVED: 900, REQUESTED: 900, RECORDED: 700, PROVIDED: 1100}

@@ -38,7 +38,7 @@ def missing_and_hit(here: Stack, options: argparse.Namespace, kept: list[Run]) -
         for _ in range(max(2, options.rounds)):
             for who, found in runs.items():
                 found.append(ask(here, warm=1, seconds=options.seconds, options=["--who", who]))
-    slow = {who: [] for who in runs}
+    slow: dict[str, list[dict[str, Any]]] = {who: [] for who in runs}
     with services(here):
         for _ in range(2):
             for who, times in slow.items():

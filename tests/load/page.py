@@ -169,8 +169,8 @@ def others(figures: Mapping[str, Any]) -> list[str]:
             parts += [f"<h2>{title}</h2>", bars(rates, "/s"), table((key, "CPU ms an exchange", "gateway MiB"), cells)]
     missing: Mapping[str, Any] | None = figures.get("no_record")
     if missing:
-        cells = [(name, value) for name, value in missing.items() if "ratio" in name]
-        parts += ["<h2>No record against a hit</h2>", table(("ratio", ""), cells)]
+        ratios = [(name, value) for name, value in missing.items() if "ratio" in name]
+        parts += ["<h2>No record against a hit</h2>", table(("ratio", ""), ratios)]
     return parts
 
 

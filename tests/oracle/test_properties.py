@@ -182,7 +182,7 @@ def renamed() -> tuple[ListVersion, Callable[[str], str]]:
     ids = sorted({*version.agencies, *groups, *version.procedures, *version.documents})
     assert len(ids) > 100
     to = {name: f"n{len(ids) - number:04d}" for number, name in enumerate(ids)}
-    whole = {
+    whole: dict[str, dict[str, tuple[str, ...]]] = {
         AGENCIES: {"agency": ("id",)},
         GROUPS: {"member": ("group", "agency")},
         REGULATIONS: {

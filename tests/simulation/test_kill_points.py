@@ -141,7 +141,16 @@ class SteppedConsumer:
         self.held, self.seek, self.position = inner.held, inner.seek, inner.position
         self.end_offsets, self.beginning_offsets = inner.end_offsets, inner.beginning_offsets
         self.pause, self.resume = inner.pause, inner.resume
-        self.member = inner.member
+
+    @property
+    def member(self) -> str:
+        """As the inner one's."""
+        return self._inner.member
+
+    @property
+    def settled(self) -> bool:
+        """As the inner one's."""
+        return self._inner.settled
 
     async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         """As the inner one's."""

@@ -10,9 +10,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+
+def _nothing() -> None: ...
 
 
 class _Call(asyncio.TimerHandle):
@@ -29,8 +33,8 @@ class _Call(asyncio.TimerHandle):
         when: float,
     ) -> None:
         self._when = when
-        self._callback: Callable[..., object] | None = callback
-        self._args: tuple[Any, ...] | None = args
+        self._callback = callback
+        self._args = args
         self._loop = loop
         self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
@@ -39,7 +43,7 @@ class _Call(asyncio.TimerHandle):
     def cancel(self) -> None:
         """Call it never."""
         self._cancelled = True
-        self._callback = self._args = None
+        self._callback, self._args = _nothing, ()  # what it held is let go
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -57,20 +61,22 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Virtual seconds."""
         return self._now
 
-    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
         """See `asyncio`."""
         call = _Call(callback, args, self, context, self._now)
         self._soon.append(call)
         return call
 
     def call_later(
-        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """See `asyncio`."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """See `asyncio`."""
         call = _Call(callback, args, self, context, when)

@@ -9,7 +9,8 @@ from chopar.errors import LawIncompleteError, LawUnreadableError
 from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId, SubjectKind
 from chopar.messages.demand import FetchMode
 from gateway.demand import Demand, DocumentDemand, Subject
-from gateway.lint import Level, lint
+from gateway.flaw import Level
+from gateway.lint import lint
 from gateway.list_version import DIRECTORY, GROUNDS, PROHIBITED, ListVersion
 from gateway.resolution import ResolvedDocument
 from gateway.resolver import resolve

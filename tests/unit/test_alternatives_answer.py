@@ -13,6 +13,7 @@ from chopar.messages.demand import Demand, DemandResolved, FetchMode
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.law import AcceptedSchema
+from chopar.messages.record import Message
 from gateway.answer import answer
 from gateway.changed_law import Change, replay
 from gateway.list_version import DIRECTORY, GROUNDS, ListVersion
@@ -145,18 +146,17 @@ def test_what_was_activated_before_is_answered_in_the_bytes_of_before() -> None:
     sent = cause(demand())
     value = _written(parsed[Demand.RECORD], demand())
     was, now = answer(cause(demand(), value=value), old), answer(sent, today)
-    for model, one in zip(
-        (ExchangeRecorded, DemandResolved, EvidenceRequested), (*was.before, *was.after), strict=True
-    ):
+    models: tuple[type[Message], ...] = (ExchangeRecorded, DemandResolved, EvidenceRequested)
+    for model, one in zip(models, (*was.before, *was.after), strict=True):
         _, body = unframe(one.value or b"")
         message = model.from_avro(decode_body(body, parsed[model.RECORD]))  # whole, with nothing behind it
         assert _written(parsed[model.RECORD], message) == one.value
     # The outcome is that of today's rules, by lists that name no alternatives.
-    one, other = (
+    then, since = (
         _documents(outputs.before[1].value, schema)
         for outputs, schema in ((was, parsed[DemandResolved.RECORD]), (now, FILES.parsed(DemandResolved.RECORD)))
     )
-    assert one == other
+    assert then == since
 
 
 def _documents(value: bytes | None, schema: Any) -> list[Any]:

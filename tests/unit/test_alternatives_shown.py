@@ -10,6 +10,7 @@ import pytest
 
 from chopar.cli.main import main
 from chopar.errors import ConfigurationError
+from chopar.identifiers import DocumentType
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
 from gateway.keeping import add
@@ -100,7 +101,10 @@ basis = "inferred"
 def test_an_order_is_added_once() -> None:
     changed, names = add(with_alternatives(()), TABLE)
     assert names == [f"alternatives {PAPER}"]
-    assert [tuple(place) for place in ListVersion.from_files(changed).alternatives[PAPER].in_order] == [FIRST, SECOND]
+    assert [tuple(place) for place in ListVersion.from_files(changed).alternatives[DocumentType(PAPER)].in_order] == [
+        FIRST,
+        SECOND,
+    ]
     with pytest.raises(ConfigurationError, match="have it already"):
         add(changed, TABLE)
     with pytest.raises(ConfigurationError, match="document_type"):

@@ -90,8 +90,8 @@ def test_a_populations_entries_follow_from_its_families() -> None:
     taken_in = [file for file in found.values() if file.assessment.category is not None]
     assert 0.3 < len(taken_in) / len(found) < 0.9
     by_address: dict[str, set[Assessment]] = {}
-    for person, file in found.items():
-        by_address.setdefault(people[person].address.account_address, set()).add(file.assessment)
+    for number, file in found.items():
+        by_address.setdefault(people[number].address.account_address, set()).add(file.assessment)
     assert {len(assessments) for assessments in by_address.values()} == {1}
     given = [(people[file.person], benefit) for file in found.values() for benefit in file.benefits]
     assert len(given) == len({person.address.account_address for person, _ in given}) > 50

@@ -35,15 +35,21 @@ def test_a_version_is_written_once_and_again_changes_nothing(tmp_path: Path) -> 
     assert load(DIGEST, tmp_path / "lists") == WHOLE
 
 
+def replace(file: Path, make: Callable[[Path], None]) -> None:
+    """Make something else in a file's place."""
+    file.unlink()
+    make(file)
+
+
 ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file altered": (lambda at: (at / "groups.toml").write_bytes(b""), "other contents"),
     "a file half written": (lambda at: os.truncate(at / "prohibited.toml", 5000), "other contents"),
     "a file missing": (lambda at: (at / "grounds.toml").unlink(), r"grounds\.toml missing"),
     "a file put there": (lambda at: (at / "notes.txt").write_text("x"), r"notes\.txt put there"),
     "a schema altered": (lambda at: (at / "schemas/a.Record.avsc").write_text("{ }"), "other contents"),
-    "a pipe in a file's place": (lambda at: ((at / "groups.toml").unlink(), os.mkfifo(at / "groups.toml")), "no file"),
+    "a pipe in a file's place": (lambda at: replace(at / "groups.toml", os.mkfifo), "no file"),
     "a link that leads nowhere": (
-        lambda at: ((at / "groups.toml").unlink(), (at / "groups.toml").symlink_to("nowhere")),
+        lambda at: replace(at / "groups.toml", lambda place: place.symlink_to("nowhere")),
         "cannot be read from disk",
     ),
 }

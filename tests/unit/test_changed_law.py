@@ -19,7 +19,7 @@ from tests.unit.test_gateway_answer import cause, read
 
 HOLDS = standing()
 FILES = bundle()
-COMMUNAL = {"requester": "electricity-het", "procedure": "electricity-supply-contract"}
+COMMUNAL: dict[str, Any] = {"requester": "electricity-het", "procedure": "electricity-supply-contract"}
 
 
 def recorded(holds: Standing = HOLDS, number: int = 1, **changes: Any) -> ExchangeRecorded:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from chopar.bus.consume import Outputs
 from chopar.bus.memory import MemoryBus, SendFault
 from chopar.bus.port import Outgoing
 from chopar.cli import bench as noun
@@ -94,7 +95,7 @@ async def test_an_echo_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     handle, swallowed = bench_run._Pass.handle, iter([True])
 
     def once(self: Any, record: Any) -> Any:
-        return bench_run.Outputs() if next(swallowed, False) else handle(self, record)
+        return Outputs() if next(swallowed, False) else handle(self, record)
 
     monkeypatch.setattr(bench_run._Pass, "handle", once)
     found = await measured(memory(), SHORT)

@@ -58,7 +58,7 @@ class Broker:
         for offsets, answer in self.waiting:
             more = [place for place, offset in offsets.items() if self.ends[place] > offset]
             if more and not answer.done():
-                topics = [
+                topics: list[tuple[str, list[Any]]] = [
                     (
                         topic,
                         [(partition, 0, self.ends[topic, partition], 0, 0, [], -1, b"%d" % offsets[topic, partition])],

@@ -13,7 +13,7 @@ from chopar.identifiers import AgencyId, pinfl_check_digit
 from chopar.messages.demand import Demand, FetchMode
 from gateway.answer import Cause, Reply, answer, decided
 from gateway.reading import LAYOUT, layout_of, read
-from gateway.rendering import Renderings, _specimen, make
+from gateway.rendering import Rendering, Renderings, _specimen, make
 from gateway.standing import Standing
 from tests.builders import BUSINESS, NOW, NOW_MS, PERSON, SECOND_PERSON, demand, demand_id, pinfl
 from tests.simulation.mutants import Mutants
@@ -61,14 +61,14 @@ def compare(renderings: Renderings, holds: Standing, causes: Sequence[Cause]) ->
         assert renderings.answer(cause) == answer(cause, holds)
 
 
-def remembered(asked: Demand, holds: Standing = HOLDS) -> Any:
+def remembered(asked: Demand, holds: Standing = HOLDS) -> Rendering:
     """The rendering of a demand's shape; there must be one."""
     made = make(cause_of(asked), asked, answer(cause_of(asked), holds), holds)
     assert made is not None
     return made
 
 
-def by(rendering: Any, cause: Cause) -> Outputs | None:
+def by(rendering: Rendering, cause: Cause) -> Outputs | None:
     reading = read(cause.value)
     assert reading is not None
     return rendering.answer(cause, Reply(cause), reading)

@@ -5,12 +5,13 @@ from datetime import date
 from gateway.lint import lint
 from gateway.list_version import ListVersion
 from tests.load import lists_cpu, resolver_cpu
+from tests.oracle.asking import lists
 
 
 def test_enlarged_lists_are_lists() -> None:
     files = lists_cpu.enlarged(150)
     version = ListVersion.from_files(files)
-    assert len(version.prohibited) == len(resolver_cpu.lists().prohibited) + 150
+    assert len(version.prohibited) == len(lists().prohibited) + 150
     assert lint(version, date(2026, 11, 26))
 
 

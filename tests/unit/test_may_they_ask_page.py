@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from chopar.messages.demand import FetchMode, Outcome
 from chopar.texts import Language, Texts
@@ -65,19 +65,19 @@ CASES = {
 }  # fmt: skip
 
 
-def client_of(app: FastAPI) -> httpx2.AsyncClient:
+def client_of(app: Starlette) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://gateway")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     home = tmp_path_factory.mktemp("gateway")
     return site(law_reader(home), home)
 
 
 @pytest.fixture
-async def web(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def web(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(app) as client:
         yield client
 

@@ -11,7 +11,7 @@ from chopar.bus.handler import Outputs
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.errors import OffsetOutOfRangeError
-from chopar.identifiers import agency_id
+from chopar.identifiers import AgencyId, agency_id
 from chopar.provider_process import _all_until_stopped
 from chopar.topics import EVIDENCE_REQUESTED, layouts
 
@@ -57,9 +57,9 @@ async def bus_with_a_request_for_each() -> MemoryBus:
     return bus
 
 
-def loops(bus: MemoryBus, handlers: Mapping[str, Handler]) -> list[ConsumeLoop]:
+def loops(bus: MemoryBus, handlers: Mapping[AgencyId, Handler]) -> list[ConsumeLoop]:
     return [
-        ConsumeLoop(bus, f"provider.{agency}", [EVIDENCE_REQUESTED.of(agency_id(agency))], handler, settings=FAST)
+        ConsumeLoop(bus, f"provider.{agency}", [EVIDENCE_REQUESTED.of(agency)], handler, settings=FAST)
         for agency, handler in handlers.items()
     ]
 

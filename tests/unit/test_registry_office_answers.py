@@ -396,9 +396,9 @@ def registers(draw: st.DrawFn) -> tuple[Book, list[PersonId]]:
         women = [one for one in people[: max(0, place - 2)] if not one.is_male]
         men = [one for one in people[: max(0, place - 2)] if one.is_male]
         parents = []
-        if women and draw(st.booleans()):
+        if bool(women) and draw(st.booleans()):
             parents.append(who(Role.MOTHER, "A B", draw(st.sampled_from(women))))
-        if men and draw(st.booleans()):
+        if bool(men) and draw(st.booleans()):
             parents.append(who(Role.FATHER, "A B", draw(st.sampled_from(men))))
         book.record(act(ActKind.BIRTH, f"{person.born_on.year}-02-01", who(Role.CHILD, "A B", person), *parents))
     for _ in range(draw(st.integers(0, 6))):

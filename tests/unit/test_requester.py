@@ -152,6 +152,7 @@ def word(event: Event) -> str:
         return f"undelivered {event.document_type}"
     if isinstance(event, Rejected):
         return f"{event.code} {event.document.document_type}"
+    assert isinstance(event, Delivered)
     what = "late" if event.late else "delivered" if event.final else "deferred"
     return f"{what} {event.document.document_type}"
 

@@ -122,7 +122,9 @@ def test_each_company_knows_a_part_of_the_objects_and_a_firms_seat_is_known_to_n
     population: Population,
 ) -> None:
     seats = {address_key(firm.objects[0].account_address) for firm in population.firms}
-    everything = {company.agency: list(accounts(population, company)) for company in COMPANIES.values()}
+    everything: dict[str, list[Account]] = {
+        company.agency: list(accounts(population, company)) for company in COMPANIES.values()
+    }
     for agency, found in everything.items():
         assert len({account.number for account in found}) == len(found)
         owing = [account for account in found if account.owed_tiyin]
