@@ -221,6 +221,8 @@ class Exchange:
         return False
 
     async def _ask_next(self) -> None:
+        if self._read_to_end:
+            self._to_ask.clear()  # nobody would answer any more
         while self._to_ask and self._ask is not None and not self._closed:
             try:
                 one = await self._ask(self._to_ask[0])
@@ -334,8 +336,6 @@ class Exchange:
         for one in self._followings:
             one._expire()
             self._take_events(one)
-        if self._read_to_end:
-            self._to_ask.clear()  # nobody would answer any more
         if not self._read_to_end or self._expired or (self._completion.complete and not self._disputes):
             return
         resolved = self._completion.resolved is not None

@@ -63,7 +63,7 @@ class Rig:
         raw = value if isinstance(value, bytes) else self.encoder.encode(value)
         await self.producer.send([Outgoing(f"{topic}.{HET}", place, key or str(exchange.demand_id).encode(), raw)])
 
-    async def resolve(self, exchange: Exchange, value: bytes | None = None) -> None:
+    async def resolve(self, exchange: Exchange, value: bytes | None = None, **changes: Any) -> None:
         [sent] = [record for record in self.bus.records(f"demand.submitted.{HET}") if record.key == key_of(exchange)]
         documents = [
             {
@@ -76,6 +76,7 @@ class Rig:
                 "evidence_type": "tax-debt",
                 "fields": ("has_debt",),
                 "request_id": request_id(document.type),
+                **changes,
             }
             for document in exchange.demand.documents
         ]
@@ -519,3 +520,20 @@ async def test_a_circumstance_is_true_or_false_and_no_text_that_python_takes_for
         await rig.requester.demand(
             procedure="p", subject=PersonId(PERSON), documents=["d"], circumstances={"non-resident": said}
         )
+
+
+async def test_an_exchange_whose_next_holder_was_never_asked_ends_with_the_demand(rig: Rig) -> None:
+    nothing = EvidenceUnavailable(code=UnavailableCode.NO_RECORD, source_register="register", as_of=NOW)
+    exchange = await rig.ask()
+    await rig.resolve(exchange, alternatives=({"provider": "other", "evidence_type": "tax-debt", "code": "ground"},))
+    await rig.provide(exchange, body=rig.encoder.encode(nothing))
+    rig.bus.faults.send = lambda record: SendFault.NOT_WRITTEN
+    assert [await one(exchange), await one(exchange)] == ["resolved", "delivered paper-a"]
+    with pytest.raises(DeliveryError):
+        await one(exchange)
+    rig.now = exchange.demand.expires_at + timedelta(hours=1)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not exchange.complete:
+            with contextlib.suppress(DeliveryError):  # it is tried until everything was read
+                assert await follow(exchange) == []
+            await asyncio.sleep(0)
