@@ -16,6 +16,7 @@ from chopar.errors import (
     LawUnreadableError,
     OffsetOutOfRangeError,
     RegisterUnavailableError,
+    UndecodableError,
 )
 from chopar.topics import TopicLayout
 
@@ -149,6 +150,23 @@ async def test_an_unacknowledged_record_holds_back_its_answer_and_is_read_again(
     assert stage.values("before") == [b"a", b"c", b"b", b"c"]
     assert handler.handled == [b"a", b"b", b"c", b"b", b"c"], "a was committed, the rest is read again"
     assert stage.count("chopar_dependency_unavailable_total", topic="in", code="record_refused") == 1
+
+
+async def test_where_the_archive_takes_nothing_a_dead_letter_is_not_blamed_on_its_own_topic(stage: Stage) -> None:
+    await stage.put(b"a")
+    await stage.put(b"bad", partition=1)
+    fails = failing(1, SendFault.NOT_WRITTEN, topic="before"), failing(1, SendFault.NOT_WRITTEN, topic="in.dlq")
+    stage.bus.faults.send = lambda record: fails[0](record) or fails[1](record)
+
+    def refuse(record: Record) -> None:
+        if record.value == b"bad":
+            raise UndecodableError("not to be read")
+
+    with capture_logs() as logs:
+        await stage.run(stage.loop(Relay(refuse)), lambda: len(stage.committed()) == 2)
+    assert stage.values("after") == [b"a"]
+    assert len(stage.values("in.dlq")) == 1
+    assert {line["code"] for line in logs if line["event"] == "partition.paused"} == {"record_refused"}
 
 
 async def test_nothing_overtakes_an_unacknowledged_record_of_its_key(stage: Stage) -> None:

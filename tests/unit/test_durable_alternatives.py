@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.bus.inbox import KEPT
 from chopar.bus.memory import SendFault
+from chopar.bus.port import Record, partition_of
+from chopar.completion import Delivered
 from chopar.messages.demand import Demand
 from chopar.schema_registry import Decoder
+from chopar.topics import PARTITIONS
 from tests.builders import demand_id
-from tests.durable_rig import DEADLINE_SECONDS, FILES, HET, DurableRig
+from tests.durable_rig import DEADLINE_SECONDS, FILES, HET, PROVIDED, RESOLVED, DurableRig
 from tests.next_holders import find, find_nothing, resolve
 
 MARGIN = timedelta(minutes=2)
@@ -236,3 +240,33 @@ async def test_a_next_demand_that_no_broker_takes_leaves_the_first_open_no_longe
         rig.now = first.expires_at + MARGIN
         await rig.until_done(*FIRST, "case completed without paper-a")
         assert await requester.waiting() == []
+
+
+async def test_an_answer_that_the_application_fails_on_completes_nothing_beside_the_next_holders(
+    rig: DurableRig,
+) -> None:
+    async with rig.made() as requester:
+
+        @requester.receives("paper-c")
+        async def fail(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:
+            raise KeyError("a flaw of the application")
+
+        first = await rig.ask(requester, "paper-a", "paper-c")
+        await resolve(rig, first)
+        await find_nothing(rig, first)
+        await requester._handler.ready_for([newest(rig, RESOLVED, first), newest(rig, PROVIDED, first)])
+        await requester.send_waiting()
+        _, second = await sent(rig, 2)
+        await resolve(rig, second)
+        await find(rig, first, "paper-c")
+        await find(rig, second)
+        answers = [newest(rig, PROVIDED, first), newest(rig, PROVIDED, second)]
+        await requester._handler.ready_for([newest(rig, RESOLVED, second), *answers])
+        assert await rig.done() == [*FIRST, "case received paper-a True"]
+        assert [one.document_type for one in await requester.waiting()] == ["paper-c"]
+
+
+def newest(rig: DurableRig, topic: str, demand: Demand) -> Record:
+    """The last record of a demand on a topic."""
+    key = str(demand.demand_id).encode()
+    return [one for one in rig.bus.records(topic, partition_of(key, PARTITIONS)) if one.key == key][-1]

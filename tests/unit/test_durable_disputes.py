@@ -83,6 +83,8 @@ async def test_a_holders_own_correction_is_acted_on_once_and_one_that_is_no_news
         await rig.correct(demand, news, has_debt=False)
         await rig.correct(demand, no_news)  # again, when it would be news
         await rig.correct(demand, news, has_debt=False)
+        await rig.read()
+        assert await rig.done() == [*ANSWERED, "case corrected paper-a False"]
         await rig.correct(demand, late)
         await rig.correct(demand, news, has_debt=False)
         await rig.read()

@@ -21,6 +21,7 @@ async def test_a_fetch_waits_until_more_is_wanted() -> None:
     assert await turns.send(1, fetch) == "answer"
     turns.hold()
     held = [asyncio.create_task(turns.send(node, fetch)) for node in (1, 2)]
+    await asyncio.sleep(0)  # both have come as far as they can
     assert await turns.send(1, other, group="g") == "answer"
     assert sent == [(1, fetch, {}), (1, other, {"group": "g"})]
     turns.want()
