@@ -40,7 +40,7 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     [
         ("en", "Who is asked next if there is no record", "There is a ground, but the holder is not connected yet."),
         ("ru", "Кого запрашивают дальше, если записи нет", "ещё не подключено"),
-        ("uz", "Yozuv boʻlmasa, keyin soʻraladiganlar", "hali ulanmagan"),
+        ("uz", "Yozuv topilmasa, keyin soʻraladigan idoralar", "hali ulanmagan"),
     ],
 )
 async def test_the_page_names_the_next_holders(
