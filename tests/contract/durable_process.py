@@ -16,7 +16,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from sqlalchemy import insert
@@ -160,6 +160,9 @@ class Process(DurableRig):
 
     bus: KeptBus
 
+    LAST: ClassVar[str] = "completed"
+    """What is done last in each case."""
+
     def __init__(self, url: str, journal: Path, step: str, notes: Path | None = None) -> None:
         super().__init__(journal.parent, url)
         self.notes = notes
@@ -180,25 +183,30 @@ class Process(DurableRig):
             notes=self.notes,
         )
 
-        async def note(transaction: AsyncConnection, demand: Demand, what: str) -> None:
-            await transaction.execute(insert(DONE), {"what": f"{demand.case_id} {what}"})
-            self.death.reach(f"{demand.case_id} {what}")
-            self.death.reach(f"in {what}")
-            self.death.stage = "received" if what == "completed" else what
-
         @requester.resolved
         async def resolved(transaction: AsyncConnection, demand: Demand, resolution: DemandResolved) -> None:
-            await note(transaction, demand, "resolved")
+            await self.note(transaction, demand, "resolved")
 
         @requester.receives()
         async def receives(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:
-            await note(transaction, demand, "received" if delivered.followed_by is None else "passed")
+            await self.note(transaction, demand, self.kind_of(delivered))
 
         @requester.completed
         async def completed(transaction: AsyncConnection, demand: Demand, ended: Completed) -> None:
-            await note(transaction, demand, "completed")
+            await self.note(transaction, demand, "completed")
 
         return requester
+
+    async def note(self, transaction: AsyncConnection, demand: Demand, what: str) -> None:
+        """What the application does by a callback: a row of its own."""
+        await transaction.execute(insert(DONE), {"what": f"{demand.case_id} {what}"})
+        self.death.reach(f"{demand.case_id} {what}")
+        self.death.reach(f"in {what}")
+        self.death.stage = "received" if what == "completed" else what
+
+    def kind_of(self, delivered: Delivered) -> str:
+        """What is noted of an answer."""
+        return "received" if delivered.followed_by is None else "passed"
 
     async def answer_all(self, newest: str) -> None:
         """Gateway and provider: whatever was demanded is answered, twice."""
@@ -237,7 +245,7 @@ class Process(DurableRig):
             async with asyncio.timeout(ALIVE_SECONDS):
                 while True:
                     done = await self.done()
-                    if all(f"{case} completed" in done for case in cases) and not self.behind():
+                    if all(f"{case} {self.LAST}" in done for case in cases) and not self.behind():
                         break
                     await asyncio.sleep(0.02)
             requester.stop()

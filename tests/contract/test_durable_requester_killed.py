@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, select
 
+from tests.contract import durable_correcting_process as correcting
 from tests.contract import durable_following_process as following
 from tests.contract.durable_process import STEPS
 from tests.durable_rig import DONE
@@ -34,6 +35,12 @@ def test_a_system_that_dies_at_every_step_acts_on_each_answer_once(url: str, tmp
 def test_a_system_that_dies_while_it_asks_the_next_holder_asks_it_once(url: str, tmp_path: Path) -> None:
     what = ("resolved", "passed", "received", "completed")
     live("durable_following_process", url, tmp_path, following.STEPS, what)
+
+
+def test_a_system_that_dies_while_an_answer_is_corrected_and_stood_by_acts_on_both_once(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/agency.db"
+    what = ("resolved", "received", "completed", "corrected", "upheld")
+    live("durable_correcting_process", url, tmp_path, correcting.STEPS, what)
 
 
 def live(module: str, url: str, folder: Path, steps: Sequence[str], what: Sequence[str]) -> None:
