@@ -20,8 +20,8 @@ class Difference:
     """One thing that was added, taken out or changed.
 
     Attributes:
-        part: `entry`, `ground`, `holding`, `alternatives`, `agency`, `member`, `document`, `procedure`, `legal basis`
-            or `coverage`.
+        part: `entry`, `ground`, `holding`, `alternatives`, `agency`, `member`, `document`, `procedure`, `legal basis`,
+            `coverage` or `name`.
         name: its id.
         kind: `added`, `removed` or `changed`.
         changes: for `changed`, what it was and what it is, by field.
@@ -62,6 +62,9 @@ _PARTS: Mapping[str, Any] = {
     "procedure": lambda lists: lists.procedures,
     "legal basis": lambda lists: lists.legal_bases,
     "coverage": lambda lists: lists.coverages,
+    "name": lambda lists: {
+        f"of {key.what.value.replace('_', ' ')} {key.id}": one for key, one in lists.namings.items()
+    },
 }
 
 

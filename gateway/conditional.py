@@ -1,4 +1,4 @@
-"""Answers that may be kept: an entity tag, how long, and 304 for who has them already."""
+"""Answers that may be kept: an entity tag, how long, 304 for who has them already, `HEAD` for who asks that alone."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SHORT = "public, max-age=300"
 """What follows from the lists that hold now."""
@@ -42,3 +43,25 @@ def kept(
     if held.strip() == "*" or tag.strip('"') in _TAG.findall(held):
         return Response(status_code=304, headers=sent)
     return Response(body(), media_type=media_type, headers=sent)
+
+
+class HeadAsGet:
+    """Answers `HEAD` as `GET` without the body (RFC 9110, 9.3.2), length and tag included; FastAPI's routes do not.
+
+    Args:
+        app: what answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)

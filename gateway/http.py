@@ -21,6 +21,7 @@ from chopar.identifiers import AgencyId
 from chopar.messages.demand import MAX_ASKED, MAX_PARTIES, ActingAs, AskedHolder, DemandedDocument, Party, Subject
 from chopar.messages.record import places_of
 from gateway.answer import demand_of
+from gateway.conditional import HeadAsGet
 from gateway.law import Activation
 from gateway.law_reader import LawReader
 from gateway.public import public_routes
@@ -67,6 +68,7 @@ def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
     router, pages = public_routes(law, lists_folder)
     app.include_router(router)
     app.router.routes.extend(pages)
+    app.add_middleware(HeadAsGet)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

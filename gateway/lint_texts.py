@@ -97,6 +97,7 @@ def _parts(lists: ListVersion) -> Iterator[tuple[str, Any]]:
     yield from lists.prohibited.items()
     yield from lists.grounds.items()
     yield from lists.alternatives.items()
+    yield from ((f"name of {one.what.value} {one.id}", one) for one in lists.namings.values())
     yield from ((" ".join(place), one) for place, one in lists.directory.items())
 
 

@@ -19,6 +19,7 @@ from gateway.agencies import Agency, Membership, Procedure
 from gateway.evidence_directory import Alternatives, DirectoryEntry
 from gateway.legal_basis import LegalBasis
 from gateway.lists.reading import ListFile, Table, called
+from gateway.naming import Called, Naming, NamingKey
 from gateway.prohibited_list import Coverage, DocumentKind, ProhibitedEntry
 
 AGENCIES, GROUPS, REGULATIONS = "agencies.toml", "groups.toml", "regulations.toml"
@@ -29,6 +30,8 @@ FILES = (AGENCIES, GROUPS, REGULATIONS, DOCUMENTS, PROHIBITED, GROUNDS, DIRECTOR
 SCHEMAS = "schemas/"
 NOT_COMPLETE = "not complete"
 """The coverage of an entry that belongs to no announced list of known length."""
+
+_NAMINGS = {Called.GROUP: GROUPS, Called.SCOPE: REGULATIONS, Called.EVIDENCE_TYPE: DIRECTORY}
 
 _Entry = TypeVar("_Entry")
 _Key = TypeVar("_Key", bound=Hashable)
@@ -66,6 +69,7 @@ class ListVersion:
     grounds: Mapping[str, AccessGround]
     directory: Mapping[tuple[AgencyId, EvidenceType], DirectoryEntry]
     alternatives: Mapping[DocumentType, Alternatives]
+    namings: Mapping[NamingKey, Naming]
     entries_of: Mapping[DocumentType, tuple[ProhibitedEntry, ...]] = field(repr=False)
     """Entries by document type, each list in the order in which they decide."""
     grounds_for: Mapping[str, tuple[AccessGround, ...]] = field(repr=False)
@@ -133,6 +137,11 @@ class ListVersion:
                 Alternatives.read,
                 lambda entry: entry.document_type,
             ),
+            namings=_by_key(
+                (table for what in Called for table in read[_NAMINGS[what]].tables(what)),
+                lambda table: Naming.read(table, Called(table.array)),
+                lambda entry: entry.key,
+            ),
         )
         for file in read.values():
             file.finish()
@@ -180,6 +189,7 @@ def _indexed(
     grounds: Mapping[str, AccessGround],
     directory: Mapping[tuple[AgencyId, EvidenceType], DirectoryEntry],
     alternatives: Mapping[DocumentType, Alternatives],
+    namings: Mapping[NamingKey, Naming],
 ) -> ListVersion:
     entries_of = _grouped(sorted(prohibited.values(), key=lambda entry: entry.order), lambda entry: entry.document_type)
     in_order = [grounds[name] for name in sorted(grounds)]
@@ -198,6 +208,7 @@ def _indexed(
         grounds=grounds,
         directory=directory,
         alternatives=alternatives,
+        namings=namings,
         entries_of=entries_of,
         grounds_for={
             entry.id: made.get(entry.id, ()) + own.get(entry.document_type, ()) for entry in prohibited.values()

@@ -28,6 +28,7 @@ from gateway.evidence_directory import Alternatives, DirectoryEntry, Place
 from gateway.legal_basis import LegalBasis
 from gateway.list_version import ListVersion
 from gateway.lists.reading import Verification
+from gateway.naming import Naming
 from gateway.prohibited_list import DocumentKind, ProhibitedEntry
 
 NOT_COMPLETE = "The list that is known here is not complete: a bar may be in force although it does not stand here."
@@ -178,7 +179,7 @@ def index(in_force: ListVersion, fetch_mode: FetchMode, digests: Iterable[str]) 
 
 def _count(version: ListVersion, name: str) -> int:
     """How many rows a table has; they are not made for it."""
-    parts = {"groups": version.memberships, "procedures": version.procedures}
+    parts = {"groups": version.memberships, "procedures": version.procedures, "names": version.namings}
     return len(parts[name] if name in parts else getattr(version, name))
 
 
@@ -263,6 +264,7 @@ TABLES: Mapping[str, Callable[[ListVersion], tuple[tuple[str, ...], list[dict[st
     "directory": _directory,
     "alternatives": _simple(Alternatives, lambda version: version.alternatives.values()),
     "agencies": _simple(Agency, lambda version: version.agencies.values()),
+    "names": _simple(Naming, lambda version: version.namings.values()),
 }
 """The tables, by name."""
 

@@ -128,7 +128,7 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
 
     @router.get("/v1/lists/{digest}/{file}")
     def one_list(request: Request, digest: str, file: str) -> Response:
-        """One table of a list version: prohibited, documents, groups, procedures, grounds, directory, agencies."""
+        """One table of a list version, whose names `/v1/lists` gives, as `.json` or `.csv`."""
         name, _, ending = file.rpartition(".")
         if ending not in FORMATS or name not in TABLES:
             raise NotFoundError(f"the tables are {', '.join(TABLES)}, each as .json and .csv")

@@ -13,6 +13,7 @@ from chopar.identifiers import AgencyId, DocumentType, ProcedureId, SubjectKind
 from chopar.messages.demand import FetchMode
 from gateway.cli.chosen import ListsOption, chosen
 from gateway.cli.in_force import day_given, today
+from gateway.naming import Called
 
 if TYPE_CHECKING:
     from gateway.considered import Considered
@@ -161,7 +162,7 @@ class _Question:
                 (words.page("reason"), document.reason),
                 (words.page("next_step"), document.step),
                 *(
-                    (words.page("alternatives"), f"{one.holder.text}: {one.evidence}. {one.standing}")
+                    (words.page("alternatives"), f"{one.holder.text}: {one.evidence.text}. {one.standing}")
                     for one in document.alternatives
                 ),
             )
@@ -261,10 +262,10 @@ def entry_lines(words: "Words", version: "ListVersion", entry: "ProhibitedEntry"
     language = words.language
     yield f"{entry.id}: {name_of(entry.id, entry, language).text}"
     yield from _labelled(
-        (words.page("paper"), f"{entry.document_type}"),
+        (words.page("paper"), name_of(entry.document_type, version.documents[entry.document_type], language).text),
         *((words.page("not_asked_by"), text) for text in _barred(words, version, entry, day)),
         (words.page("from_whom"), ", ".join(words.page(kind.value) for kind in entry.from_whom)),
-        (words.page("scope"), entry.scope or words.page("any_public_service")),
+        (words.page("scope"), scope(words, version, entry)),
         (words.page("in_force_from"), since(words, entry)),
         (words.page("condition"), words.say("circumstance", entry.condition) if entry.condition else ""),
         (words.page("instead"), instead(words, version, entry)),
@@ -285,8 +286,11 @@ def entry_lines(words: "Words", version: "ListVersion", entry: "ProhibitedEntry"
         yield from _labelled(
             (words.page("ground"), f"{ground.id} ({words.say('basis', ground.basis)})"),
             (words.page("act"), ground.act or words.page("no_act")),
-            (words.page("evidence"), f"{ground.evidence_type}: {', '.join(ground.fields)}"),
-            (words.page("procedure"), ", ".join(sorted(ground.procedures))),
+            (words.page("evidence"), f"{_evidence(words, version, ground.evidence_type)}: {', '.join(ground.fields)}"),
+            *(
+                (words.page("procedure"), name_of(one, version.procedures[one], language).text)
+                for one in sorted(ground.procedures)
+            ),
         )
 
 
@@ -320,7 +324,29 @@ def _named(words: "Words", version: "ListVersion", place: "Place") -> str:
     holder = name_of(place.holder, version.agencies[place.holder], words.language).text
     connected = version.directory[place].connected
     said = "" if connected else f", {words.page('not_connected')}"
-    return f"{holder} ({place.evidence_type}{said})"
+    return f"{holder} ({_evidence(words, version, place.evidence_type)}{said})"
+
+
+def _evidence(words: "Words", version: "ListVersion", evidence_type: str) -> str:
+    from gateway.pages.names import naming_of
+
+    return naming_of(Called.EVIDENCE_TYPE, evidence_type, version, words.language).text
+
+
+def group(words: "Words", version: "ListVersion", id_: str) -> str:
+    """A group by its name."""
+    from gateway.pages.names import naming_of
+
+    return naming_of(Called.GROUP, id_, version, words.language).text
+
+
+def scope(words: "Words", version: "ListVersion", entry: "ProhibitedEntry") -> str:
+    """Where an entry bars, by the name of its scope."""
+    from gateway.pages.names import naming_of
+
+    if entry.every_public_service:
+        return words.page("any_public_service")
+    return naming_of(Called.SCOPE, entry.scope, version, words.language).text
 
 
 def coverage(words: "Words", version: "ListVersion", entry: "ProhibitedEntry") -> str:
@@ -337,9 +363,9 @@ def _barred(words: "Words", version: "ListVersion", entry: "ProhibitedEntry", da
     def names(agencies: Iterable[AgencyId]) -> str:
         return "; ".join(name_of(one, version.agencies[one], words.language).text for one in sorted(agencies))
 
-    for group in sorted(entry.barred_groups):
-        members = {one.agency for one in version.memberships if one.group == group and one.holds_on(day)}
-        yield f"{group} ({names(members)})"
+    for name in sorted(entry.barred_groups):
+        members = {one.agency for one in version.memberships if one.group == name and one.holds_on(day)}
+        yield f"{group(words, version, name)} ({names(members)})"
     if entry.barred_agencies:
         yield names(entry.barred_agencies)
 

@@ -21,7 +21,7 @@ from chopar.messages.demand import FetchMode
 from gateway.bundle import list_files
 from gateway.cli.chosen import ListsOption, chosen
 from gateway.cli.explaining import coverage as coverage_of
-from gateway.cli.explaining import entry_row, explain, instead, since
+from gateway.cli.explaining import entry_row, explain, group, instead, scope, since
 from gateway.cli.in_force import bring_into_force, day_given, today
 from gateway.cli.keeping import register
 from gateway.lint import require_sound
@@ -81,8 +81,9 @@ def list_(
 def _listed(words: "Words", version: ListVersion, entry: ProhibitedEntry) -> Iterator[str]:
     """An entry in some lines that a narrow screen, a pipe and paper take alike."""
     yield f"{entry.id}: {name_of(entry.id, entry, words.language).text}"
-    who = ", ".join(sorted([*entry.barred_groups, *entry.barred_agencies]))
-    yield f"  {words.page('not_asked_by')}: {who} ({entry.scope or words.page('any_public_service')})"
+    groups = [group(words, version, one) for one in sorted(entry.barred_groups)]
+    agencies = [name_of(one, version.agencies[one], words.language).text for one in sorted(entry.barred_agencies)]
+    yield f"  {words.page('not_asked_by')}: {'; '.join([*groups, *agencies])} ({scope(words, version, entry)})"
     yield f"  {words.page('in_force_from')}: {since(words, entry)}"
     yield f"  {words.page('instead')}: {instead(words, version, entry)}"
     yield f"  {words.page('confidence')}: {words.say('basis', entry.confidence)}"

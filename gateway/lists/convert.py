@@ -37,29 +37,70 @@ def convert(facts: Facts) -> dict[str, bytes]:
         ConfigurationError: the facts contradict each other.
         LawUnreadableError: what they give would not be understood.
     """
-    facts = replace(facts, prohibited=_with_our_names(facts))
+    facts = _with_our_names(facts)
     grounds = _grounds(facts)
     arrays: dict[str, dict[str, list[Table]]] = {
         AGENCIES: {"agency": [_agency(row) for row in facts.agencies]},
-        GROUPS: {"member": [_member(row) for row in facts.groups]},
-        REGULATIONS: {"procedure": _procedures(facts)},
+        GROUPS: {
+            "group": _namings(facts, "group", {row["group"] for row in facts.groups}),
+            "member": [_member(row) for row in facts.groups],
+        },
+        REGULATIONS: {
+            "scope": _namings(facts, "scope", {scope for row in facts.procedures for scope in several(row["scopes"])}),
+            "procedure": _procedures(facts),
+        },
         DOCUMENTS: {"document": _documents(facts)},
         PROHIBITED: {"coverage": _coverages(facts), "entry": _prohibited(facts)},
         GROUNDS: {"ground": grounds},
-        DIRECTORY: {"holding": _directory(facts, grounds), "alternatives": facts.ours.get("alternatives", [])},
+        DIRECTORY: {
+            "evidence_type": _namings(
+                facts, "evidence_type", {row["evidence_type"] for row in facts.evidence.values()}
+            ),
+            "holding": _directory(facts, grounds),
+            "alternatives": facts.ours.get("alternatives", []),
+        },
     }
     files = {name: document(_HEADING, parts).encode("utf-8") for name, parts in arrays.items()}
     ListVersion.from_files(files)
     return files
 
 
-def _with_our_names(facts: Facts) -> list[Row]:
-    """The rows, with the names that we mended."""
-    mended = {item["entry"]: {key: item[key] for key in item if key != "entry"} for item in facts.ours.get("name", [])}
-    unknown = set(mended) - {row["id"] for row in facts.prohibited}
+def _with_our_names(facts: Facts) -> Facts:
+    """The facts, with the names that we mended."""
+    return replace(
+        facts,
+        prohibited=_mended(facts, "entry", facts.prohibited),
+        agencies=_mended(facts, "agency", facts.agencies),
+    )
+
+
+def _mended(facts: Facts, what: str, rows: list[Row]) -> list[Row]:
+    mended = {
+        item[what]: {key: item[key] for key in item if key != what}
+        for item in facts.ours.get("name", [])
+        if what in item
+    }
+    unknown = set(mended) - {row["id"] for row in rows}
     if unknown:
-        raise ConfigurationError(f"ours.toml: names of no such entries: {', '.join(sorted(unknown))}")
-    return [{**row, **mended.get(row["id"], {})} for row in facts.prohibited]
+        raise ConfigurationError(f"ours.toml: {what}: names of none that the facts have: {', '.join(sorted(unknown))}")
+    return [{**row, **mended.get(row["id"], {})} for row in rows]
+
+
+def _namings(facts: Facts, what: str, ids: set[str]) -> list[Table]:
+    """Names of what the facts call by an id, or in English only."""
+    given = [item for item in facts.ours.get("naming", []) if what in item]
+    unknown = {item[what] for item in given} - ids
+    if unknown:
+        raise ConfigurationError(f"ours.toml: {what}: names of none that the facts have: {', '.join(sorted(unknown))}")
+    return [
+        {
+            "id": item[what],
+            **{key: item[key] for key in ("name_en", "name_uz", "name_ru")},
+            "basis": Basis.INFERRED.value,
+            "note": "the names are ours",
+        }
+        for item in given
+    ]
 
 
 def _agency(row: Row) -> Table:

@@ -29,11 +29,13 @@ class Table:
         file: name of the file.
         name: what the entry is called in errors.
         values: its keys and values.
+        array: name of the array of tables that it stands in.
     """
 
-    def __init__(self, file: str, name: str, values: dict[str, object]) -> None:
+    def __init__(self, file: str, name: str, values: dict[str, object], array: str = "") -> None:
         self.file = file
         self.name = name
+        self.array = array
         self._values = dict(values)
 
     def fault(self, what: str) -> LawUnreadableError:
@@ -226,7 +228,7 @@ class ListFile:
             key: the key whose value names the entry in errors.
         """
         for index, value in enumerate(tables_of(self.name, array, self._arrays.pop(array, []))):
-            table = Table(self.name, f"{array} {called(value.get(key, f'number {index + 1}'))}", value)
+            table = Table(self.name, f"{array} {called(value.get(key, f'number {index + 1}'))}", value, array)
             yield table
             table.finish()
 

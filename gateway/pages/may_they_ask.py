@@ -17,7 +17,8 @@ from chopar.identifiers import AgencyId, ProcedureId, SubjectKind
 from chopar.texts import Language, Texts
 from gateway.list_version import ListVersion
 from gateway.may_they_ask import KINDS, Answered, Question
-from gateway.pages.names import Choices, Name, name_of
+from gateway.naming import Called
+from gateway.pages.names import Choices, Name, name_of, naming_of
 from gateway.resolution import Code, NextStep, ResolvedDocument, Rule
 
 PATH = "/may-they-ask"
@@ -206,7 +207,7 @@ class RuleView:
     text_read: str
     confidence: str
     disposition_basis: str
-    also_binding: tuple[str, ...]
+    also_binding: tuple[Name, ...]
     coverage: str
     ground: str
     ground_basis: str
@@ -217,7 +218,7 @@ class AlternativeView:
     """Another holder that may prove the paper, and how it stands with it, in words."""
 
     holder: Name
-    evidence: str
+    evidence: Name
     standing: str
 
 
@@ -233,7 +234,7 @@ class DocumentView:
     reason: str
     step: str
     holder: Name | None
-    evidence: str
+    evidence: Name | None
     parameters: tuple[str, ...]
     alternatives: tuple[AlternativeView, ...]
     named_basis: str
@@ -321,12 +322,12 @@ class _Answer:
             reason=words.say("code", document.code),
             step=words.step(document, holder),
             holder=holder,
-            evidence=document.evidence_type or "",
+            evidence=self._evidence(document.evidence_type) if document.evidence_type else None,
             parameters=tuple(words.say("parameter", p) for p in rule.ground.parameters) if rule and rule.ground else (),
             alternatives=tuple(
                 AlternativeView(
                     name_of(one.provider, self._lists.agencies[one.provider], words.language),
-                    one.evidence_type,
+                    self._evidence(one.evidence_type),
                     words.say("code", one.code),
                 )
                 for one in document.alternatives
@@ -334,6 +335,9 @@ class _Answer:
             named_basis=words.say("basis", document.named_basis) if document.named_basis else "",
             rule=self._rule(rule) if rule else None,
         )
+
+    def _evidence(self, evidence_type: str) -> Name:
+        return naming_of(Called.EVIDENCE_TYPE, evidence_type, self._lists, self._words.language)
 
     def _rule(self, rule: Rule) -> RuleView:
         words, entry, ground = self._words, self._lists.prohibited.get(rule.entry), rule.ground
@@ -348,7 +352,7 @@ class _Answer:
             text_read=words.say("text_read", rule.text_read),
             confidence=words.say("basis", rule.confidence),
             disposition_basis=words.say("basis", rule.disposition_basis),
-            also_binding=rule.also_binding,
+            also_binding=tuple(name_of(one, self._lists.prohibited[one], words.language) for one in rule.also_binding),
             coverage=words.page("knows", known=str(coverage.known), total=str(coverage.total))
             if coverage
             else words.page("coverage_open"),

@@ -8,6 +8,7 @@ from typing import Protocol
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId
 from chopar.texts import Language
 from gateway.list_version import ListVersion
+from gateway.naming import Called, NamingKey
 
 _ORDER = {
     Language.UZBEK: (Language.UZBEK, Language.RUSSIAN, Language.ENGLISH),
@@ -63,6 +64,12 @@ def name_of(id_: str, named: Named, language: Language) -> Name:
     chosen = next((one for one in _ORDER[language] if names[one]), Language.ENGLISH)
     text = names[chosen] or id_
     return Name(id_, letters(text) if chosen is Language.UZBEK else text, chosen)
+
+
+def naming_of(what: Called, id_: str, lists: ListVersion, language: Language) -> Name:
+    """The name of a group, a scope or a type of evidence; of one that the lists have no name for, its id."""
+    naming = lists.namings.get(NamingKey(what, id_))
+    return name_of(id_, naming, language) if naming else Name(id_, id_, Language.ENGLISH)
 
 
 def letters(text: str) -> str:

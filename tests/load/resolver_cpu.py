@@ -57,6 +57,7 @@ def enlarged(entries: int) -> ListVersion:
         grounds=shipped.grounds,
         directory=shipped.directory,
         alternatives=shipped.alternatives,
+        namings=shipped.namings,
     )
 
 

@@ -272,9 +272,23 @@ def test_which_lists_were_read_is_said_beside_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("language", "says"),
     [
-        ("en", ("Not to be asked for by: communal-organisations (", "stated: a source says so", "not complete")),
-        ("ru", ("Кому нельзя требовать: communal-organisations (", "так сказано в источнике", "неполон")),
-        ("uz", ("Talab qilishi taqiqlanganlar: communal-organisations (", "manbada aytilgan", "toʻliq emas")),
+        ("en", ("Not to be asked for by: Communal organisations (", "stated: a source says so", "not complete")),
+        (
+            "ru",
+            (
+                "Кому нельзя требовать: Организации, оказывающие коммунальные услуги (",
+                "так сказано в источнике",
+                "неполон",
+            ),
+        ),
+        (
+            "uz",
+            (
+                "Talab qilishi taqiqlanganlar: Kommunal xizmatlar koʻrsatuvchi tashkilotlar (",
+                "manbada aytilgan",
+                "toʻliq emas",
+            ),
+        ),
     ],
 )
 def test_an_entry_is_explained_in_words_of_a_language(language: str, says: tuple[str, ...], tmp_path: Path) -> None:

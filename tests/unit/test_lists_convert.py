@@ -48,7 +48,7 @@ def test_wrong_use_says_how(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_row_keeps_its_source_basis_and_doubt() -> None:
     entries = {entry["id"]: entry for entry in tables("prohibited.toml", "entry")}
     assert len(entries) == len(rows("prohibited-documents.csv")) == 75
-    mended = {item["entry"]: item for item in read_facts(FACTS).ours["name"]}
+    mended = {item["entry"]: item for item in read_facts(FACTS).ours["name"] if "entry" in item}
     for row in rows("prohibited-documents.csv"):
         entry = entries[row["id"]]
         assert " | ".join(entry["sources"]) == row["source"]  # type: ignore[arg-type]
@@ -133,6 +133,13 @@ def test_special_data_without_a_named_ground_make_none(tmp_path: Path) -> None:
         ("groups.csv", ",justice-fhdyo,,,", ",justice-fhdyo,2022-13-01,,", "is no day"),
         ("ours.toml", 'id = "hiring"', 'id = "hire"', "no such procedures: hire"),
         ("ours.toml", '"labour-book-copy"', '"work-book"', "coverage of no such entries: work-book"),
+        ("ours.toml", 'group = "notaries"', 'group = "notary"', "group: names of none that the facts have: notary"),
+        (
+            "ours.toml",
+            'agency = "disability-commission"',
+            'agency = "vtek"',
+            "agency: names of none that the facts have",
+        ),
         ("evidence.csv", "photo-prescribed-format,", "photo,", "photo-prescribed-format"),
         ("ours.toml", "[promise]", "[promise", "cannot be read"),
         ("agencies.csv", "courts,", "courts,,", "more or fewer cells"),

@@ -383,8 +383,18 @@ async def test_the_page_links_to_the_same_as_json(web: httpx2.AsyncClient) -> No
         assert address == f"{PAGE}?{urlencode({**asked, 'lang': code})}"
 
 
-async def test_head_and_the_api_description(web: httpx2.AsyncClient) -> None:
-    assert (await web.head(PAGE, params=TAX)).status_code == 200
+async def test_head_is_get_without_the_body(web: httpx2.AsyncClient) -> None:
+    table = f"/v1/lists/{standing().lists.digest}/prohibited"
+    paths = [PAGE, JSON, "/v1/lists", f"{table}.json", f"{table}.csv", "/v1/law", f"{JSON}/nothing", "/v1/rehearsals"]
+    for path in paths:
+        got, head = await web.get(path, params=TAX), await web.head(path, params=TAX)
+        assert (head.status_code, head.content, head.headers) == (got.status_code, b"", got.headers)
+        if "etag" in got.headers:
+            held = await web.head(path, params=TAX, headers={"if-none-match": got.headers["etag"]})
+            assert (held.status_code, held.content) == (304, b"")
+
+
+async def test_the_methods_and_the_api_description(web: httpx2.AsyncClient) -> None:
     assert (await web.post(PAGE, params=TAX)).status_code == 405
     paths = (await web.get("/openapi.json")).json()["paths"]
     assert {JSON, "/v1/lists", "/v1/lists/{digest}/{file}", "/v1/lists/{before}/diff/{after}"} <= set(paths)

@@ -57,6 +57,7 @@ async def test_the_index_names_every_table_of_the_version_in_force(web: httpx2.A
         ("directory", len(LISTS.directory)),
         ("alternatives", len(LISTS.alternatives)),
         ("agencies", len(LISTS.agencies)),
+        ("names", len(LISTS.namings)),
     }
     assert [one["known"] for one in told["coverages"]] == [coverage.known for coverage in LISTS.coverages.values()]
     held = await web.get("/v1/lists", headers={"if-none-match": answer.headers["etag"]})
