@@ -23,13 +23,15 @@ from tests.standing import bundle, standing
 TEXTS = Texts.shipped(with_page=True)
 LISTS = standing().lists
 DAY = date(2026, 7, 1)
-IDS = {
+IDS: dict[Called, set[str]] = {
     Called.GROUP: {one.group for one in LISTS.memberships},
     Called.SCOPE: {scope for one in LISTS.procedures.values() for scope in one.scopes},
     Called.EVIDENCE_TYPE: {evidence_type for _, evidence_type in LISTS.directory},
 }
 OTHERS = [Language.UZBEK, Language.RUSSIAN]
-_ANY_ID = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(map(re.escape, set().union(*IDS.values()))))})(?![\w-])")
+_ANY_ID = re.compile(
+    rf"(?<![\w-])(?:{'|'.join(sorted(map(re.escape, (one for ids in IDS.values() for one in ids))))})(?![\w-])"
+)
 
 
 def without_namings() -> ListVersion:
