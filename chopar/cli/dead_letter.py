@@ -206,7 +206,7 @@ def _run(session: Session, work: Any) -> Any:
 
 def _due(session: Session, reason: str, by: str, *more: str) -> str:
     """Who decides; what is missing for that is said all at once."""
-    name = by or session.environ.get("LOGNAME", "") or session.environ.get("USER", "")
+    name = by or session.login_name
     missing = [*more]
     if not reason.strip():
         missing.append("--reason: it is written down with who decided")

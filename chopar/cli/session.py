@@ -138,6 +138,22 @@ class Session:
         """Whether addresses that are not loopback are allowed."""
         return INSECURE in self.given
 
+    @property
+    def login_name(self) -> str:
+        """As what somebody is logged in here; empty where the system does not say (in most containers)."""
+        return self.environ.get("LOGNAME", "") or self.environ.get("USER", "")
+
+    def who(self, by: str) -> str:
+        """Who does what is written down for good: as `--by` says it, else the login name.
+
+        Raises:
+            ConfigurationError: neither says it.
+        """
+        name = by.strip() or self.login_name
+        if not name:
+            raise ConfigurationError("--by: this system does not say who you are, and it is written down")
+        return name
+
     def home(self) -> Path:
         """The folder of the stack's state: CHOPAR_HOME, else the nearest `.chopar` upwards, else the checkout's."""
         from chopar.broker.stack import find_home

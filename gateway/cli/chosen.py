@@ -27,6 +27,11 @@ ListsOption = Annotated[
     ),
 ]
 
+ByOption = Annotated[
+    str,
+    typer.Option("--by", help="Who brings it into force, for `history`.  [default: the login name]", metavar="NAME"),
+]
+
 
 class Chosen(NamedTuple):
     """Lists, and which grounds they open: as they are in force, else as an activation does unless told otherwise."""

@@ -9,6 +9,7 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table, instant
 from chopar.cli.session import Session
+from gateway.cli.chosen import ByOption
 from gateway.cli.in_force import bring_into_force, files_in_force, text_of, versions_standing
 from gateway.connecting import Held, connect, doubts, holdings
 from gateway.list_version import ListVersion
@@ -63,14 +64,15 @@ def list_(
 def apply(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="[[holding]] tables, as `chopar provider init` writes them.")],
-    by: Annotated[str, typer.Option("--by", help="Who connects, as the record says it.", metavar="NAME")] = "operator",
+    by: ByOption = "",
 ) -> int:
     """Connect a holder: put a directory file into the lists in force and activate these; again changes nothing.
 
     It opens no data: that does an access ground. The fetch mode stays what it is.
     """
     session = Session.of(context)
-    added, doubtful, done = session.run(lambda: _applied(session, text_of(file), by))
+    activated_by = session.who(by)
+    added, doubtful, done = session.run(lambda: _applied(session, text_of(file), activated_by))
     when = done.effective_at.isoformat() if done.effective_at else "now" if done.is_new else "already"
     data = {
         "changed": added,

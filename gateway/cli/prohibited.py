@@ -19,7 +19,7 @@ from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
 from gateway.bundle import list_files
-from gateway.cli.chosen import ListsOption, chosen
+from gateway.cli.chosen import ByOption, ListsOption, chosen
 from gateway.cli.explaining import coverage as coverage_of
 from gateway.cli.explaining import entry_row, explain, group, instead, scope, since
 from gateway.cli.in_force import bring_into_force, day_given, today
@@ -198,7 +198,7 @@ def activate_(
             help="Which access grounds are opened: those whose act was read, or all; as it is if left out.",
         ),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="Who activates, as the record says it.", metavar="NAME")] = "operator",
+    by: ByOption = "",
 ) -> int:
     """Bring the lists of a folder into force on the running stack; nothing happens if they will hold already."""
     session = Session.of(context)
@@ -206,7 +206,8 @@ def activate_(
     files = list_files(folder)
     lists = ListVersion.from_files(files)
     require_sound(lists, today())
-    done = session.run(lambda: bring_into_force(session, files, at=moment, fetch_mode=fetch_on, by=by))
+    activated_by = session.who(by)
+    done = session.run(lambda: bring_into_force(session, files, at=moment, fetch_mode=fetch_on, by=activated_by))
     row = {
         "list_digest": done.message.list_digest,
         "fetch_mode": done.message.fetch_mode.value,

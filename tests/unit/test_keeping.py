@@ -410,3 +410,16 @@ def test_numbers_are_said_in_their_number(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('condition = "city-of-tashkent"\n', "", 1))
     code, out, _ = run("prohibited", "diff", "shipped", str(mine), home=tmp_path)
     assert (code, out) == (1, "entry tashkent-registration-hiring: condition: city-of-tashkent -> none\n1 difference\n")
+
+
+def test_who_brings_lists_into_force_is_said_or_known(tmp_path: Path) -> None:
+    connected = tmp_path / "directory.toml"
+    connected.write_text("")
+    for words in (("prohibited", "activate", str(LISTS)), ("directory", "apply", str(connected))):
+        code, _, err = run(*words, home=tmp_path)
+        assert (code, "--by: this system does not say who you are" in err) == (2, True)
+        for environ, by in (({"LOGNAME": "lawyer"}, ()), ({}, ("--by", "A. Lawyer"))):
+            said = io.StringIO()
+            environ = {"CHOPAR_HOME": str(tmp_path), **environ}
+            assert main((*words, *by), environ=environ, out=io.StringIO(), err=said) == 3, "no stack runs"
+            assert "--by" not in said.getvalue()
