@@ -19,11 +19,14 @@ from chopar.identifiers import AgencyId
 from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
 from gateway.disputes import passed_on
-from gateway.law_reader import MOST_STANDINGS, LawReader
+from gateway.law_reader import LawReader
 from gateway.rebuild import rebuild
 from gateway.rendering import Renderings
 from gateway.standing import Standing
 from gateway.store import FirstRecords, demand_id_of, out_of_time
+
+MOST_RENDERED = 4
+"""Of so many list versions answers are remembered: what holds, what comes, what held when the waiting came."""
 
 _log = structlog.get_logger()
 
@@ -155,11 +158,12 @@ class GatewayHandler:
         counter.inc()
 
     def _renderings_by(self, standing: Standing) -> Renderings:
-        known = self._renderings.get(standing)
+        known = self._renderings.pop(standing, None)
         if known is None:
-            if len(self._renderings) >= MOST_STANDINGS:
+            if len(self._renderings) >= MOST_RENDERED:
                 del self._renderings[next(iter(self._renderings))]
-            known = self._renderings[standing] = Renderings(standing)
+            known = Renderings(standing)
+        self._renderings[standing] = known  # behind all others: what is used least is let go
         return known
 
     def _requester(self, topic: str) -> AgencyId:

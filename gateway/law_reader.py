@@ -25,8 +25,10 @@ _LISTEN_SECONDS = 0.5
 _WAIT_SECONDS = 20.0
 """How long a batch waits for the law to be read far enough before it is given back to be read again."""
 
-MOST_STANDINGS = 4
-"""Kept ready: what holds, what comes, what held when waiting demands were taken. Others are read again."""
+MOST_STANDINGS = 16
+"""Kept ready, those that were used last: what holds, what comes, what held when waiting demands and demands that are
+disputed were taken. Others are read again, each 20 ms during which nothing is answered: whoever disputes old demands in
+turn must not have that done for each."""
 
 _log = structlog.get_logger()
 
@@ -157,7 +159,9 @@ class LawReader:
         held = self._law.held_at(timestamp_ms)
         if held is None:
             raise LawNotReadError("no list version was activated yet")
-        return self._standings.get(held.offset) or self._load(held)
+        standing = self._standings.pop(held.offset, None) or self._load(held)
+        self._standings[held.offset] = standing  # behind all others: who is used least is let go
+        return standing
 
     def newest_standing(self) -> Standing:
         """What holds at the stamp of the last mark or activation read; for rehearsals.
@@ -176,6 +180,5 @@ class LawReader:
             raise
         if len(self._standings) >= MOST_STANDINGS:
             del self._standings[next(iter(self._standings))]
-        self._standings[held.offset] = standing
         _log.info("law.held", list_digest=held.message.list_digest, fetch_mode=str(held.message.fetch_mode))
         return standing

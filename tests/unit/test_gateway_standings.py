@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Record, TopicPartition
@@ -48,3 +49,25 @@ async def test_what_held_long_ago_is_let_go_and_read_again_when_a_demand_needs_i
     assert handler.handle(records[0]) == said[0]
     gc.collect()
     assert sum(one() is not None for one in held) < MOST_STANDINGS
+
+
+async def test_old_demands_in_turn_have_neither_what_holds_nor_each_other_read_again(tmp_path: Path) -> None:
+    """As a month of changed lists leaves them, and somebody who disputes or repeats one of each."""
+    reader = law_reader(tmp_path)
+    for number in range(1, ACTIVATIONS):
+        reader.law.read(number, NOW_MS, activation(bundle(), effective_at=NOW + DAY * number))
+    handler = GatewayHandler(MemoryBus(lambda: NOW_MS), reader, CollectorRegistry())
+    await handler.assigned({TopicPartition(TOPIC, 0): 0})
+    records = [demanded(number) for number in range(ACTIVATIONS)]
+    present, old = records[-1], records[: MOST_STANDINGS - 1]
+    handler.seen(present)
+    handler.handle(present)
+    remembered = handler._renderings_by(reader.standing_at(present.timestamp_ms))
+    with capture_logs() as logs:
+        for record in (*old, *old, *records[:-1]):
+            handler.seen(record)
+            handler.handle(record)
+            handler.handle(present)
+    read = [log for log in logs if log["event"] == "law.held"]
+    assert len(read) == ACTIVATIONS - 1  # each once, and what holds not at all
+    assert handler._renderings_by(reader.standing_at(present.timestamp_ms)) is remembered
