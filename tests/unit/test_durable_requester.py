@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from chopar.avro import frame
 from chopar.bus.inbox import KEPT
 from chopar.bus.memory import SendFault
 from chopar.bus.port import TopicPartition, partition_of
+from chopar.durable_requester import Completed
 from chopar.errors import ConfigurationError, StoreUnavailableError, TooLargeError
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, PersonMayBeAsked
@@ -515,3 +517,25 @@ async def test_a_kept_demand_that_cannot_be_read_holds_its_answers_up_and_loses_
         await rig.until_done("case resolved", "case received paper-a True", "case completed")
         await rig.read()
     assert rig.letters() == []
+
+
+async def test_an_expired_demand_that_the_application_fails_on_rests_between_two_tries(rig: DurableRig) -> None:
+    told: list[str] = []
+    admin = rig.bus.admin()
+    async with rig.made() as requester:
+
+        @requester.completed
+        async def completed(transaction: AsyncConnection, demand: Demand, ended: Completed) -> None:
+            told.append(demand.case_id)
+            if demand.case_id == "bad":
+                raise KeyError("a flaw of the application")
+
+        for case_id in ("bad", "good"):
+            demand = await rig.ask(requester, case_id=case_id)
+        rig.now = demand.expires_at + MARGIN
+        for _ in range(3):
+            await requester._end_expired(admin)
+        assert sorted(told) == ["bad", "good"]
+        rig.now += timedelta(minutes=1)
+        await requester._end_expired(admin)
+        assert sorted(told) == ["bad", "bad", "good"]
