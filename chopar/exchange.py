@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from uuid import UUID
@@ -74,7 +75,7 @@ class Exchange:
         self._disputes: set[UUID] = set()
         """Those that are not answered yet."""
         self._waiting: list[Record] = []
-        """Records of this demand that were read and not dealt with, in the order in which they came."""
+        """Records of this demand that were read and not dealt with: resolutions, then answers, each as they came."""
         self._noted: list[Record] = []
         """Those of which it was logged that they cannot be read yet."""
         self._events: deque[Event] = deque()
@@ -159,12 +160,16 @@ class Exchange:
 
     def take(self, record: Record) -> None:
         """A record of this demand was read."""
-        self._waiting.append(record)
+        if _is_resolution(record):
+            self._waiting.insert(sum(1 for _ in takewhile(_is_resolution, self._waiting)), record)
+        else:
+            self._waiting.append(record)
         self._news.set()
 
     async def catch_up(self, records: Sequence[Record]) -> None:
         """Take what was said before, and tell nobody of it again."""
-        self._waiting.extend(records)
+        for record in records:
+            self.take(record)
         while await self._settle():
             self._events.clear()
 
@@ -251,8 +256,7 @@ class Exchange:
         cannot be read yet nothing is taken, and behind such a body no other answer to its request.
         """
         unread: set[bytes | None] = set()
-        waiting = self._waiting if len(self._waiting) < 2 else sorted(self._waiting, key=_after_resolutions)
-        for record in waiting:
+        for record in self._waiting[:]:
             if None in unread:
                 break
             event: Event | None = None
@@ -351,7 +355,3 @@ class Exchange:
 
 def _is_resolution(record: Record) -> bool:
     return record.topic.startswith(DEMAND_RESOLVED.name)
-
-
-def _after_resolutions(record: Record) -> bool:
-    return not _is_resolution(record)

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from chopar.bus.memory import SendFault
+from chopar.bus.port import Record
 from chopar.completion import Delivered, Rejected, Upheld
 from chopar.disputes import Objection
 from chopar.errors import DeliveryError, NotFoundError, UndecodableError
@@ -159,3 +160,27 @@ async def test_names_of_fields_are_all_that_is_said(rig: Rig) -> None:
     with pytest.raises(UndecodableError, match="official"):
         await rig.requester.dispute(exchange, Objection("paper-a", DisputeReason.WRONG_VALUE, official="x" * 401))
     assert await sent(rig) == []
+
+
+class Counted(Record):
+    """A record that counts how often it is asked where it lies."""
+
+    asked = 0
+
+    @property
+    def topic(self) -> str:
+        Counted.asked += 1
+        return self[0]
+
+
+async def test_a_flood_of_what_is_rejected_costs_each_of_it_the_same(rig: Rig) -> None:
+    exchange = await answered(rig)
+    exchange.reopen()
+    flood = 300
+    for number in range(flood):
+        await correct(rig, exchange, UUID(int=number), provider="somebody-else")
+    key = key_of(exchange)
+    lie = [one for one in rig.bus.records(f"evidence.provided.{HET}") if one.key == key][1:]
+    await exchange.catch_up([Counted(*one) for one in lie])
+    assert Counted.asked <= 5 * flood
+    assert not exchange._waiting
