@@ -88,7 +88,6 @@ class _Writer:
                 request_hash=hashlib.sha256(request.request_id).digest(),
                 provider=request.provider,
                 evidence_type=request.evidence_type,
-                reason=dispute.reason,
                 official=dispute.official,
             ),
         )

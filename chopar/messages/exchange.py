@@ -114,13 +114,15 @@ class AccessEntry(Part):
 
 
 class DisputeEntry(Part):
-    """That an answer was disputed; acknowledged before its holder is told."""
+    """That an answer was disputed; acknowledged before its holder is told.
+
+    Not why: that a record exists which the holder did not find would say what it answered.
+    """
 
     dispute_id: UUID
     request_hash: Digest
     provider: str
     evidence_type: str
-    reason: str
     official: Told
 
 

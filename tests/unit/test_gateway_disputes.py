@@ -111,7 +111,8 @@ def test_it_is_recorded_before_and_the_record_says_nothing_of_the_person() -> No
     assert (message.resolution, message.access) == (None, None)
     assert message.dispute is not None
     assert message.dispute.request_hash == hashlib.sha256(request().request_id).digest()
-    assert (message.dispute.provider, message.dispute.reason) == ("tax-committee", "wrong_value")
+    assert message.dispute.provider == "tax-committee"
+    assert b"wrong_value" not in (recorded.value or b""), "a reason may say what was answered"
     assert PERSON.encode() not in (recorded.value or b"")
     for sent in (*passed_on(said(dispute()), FIRST, lambda _: HOLDS).after, recorded):
         told = b" ".join(value for _, value in sent.headers)
