@@ -105,16 +105,23 @@ async def dispute_on(
         ChoparError: as of `dispute_in` and `Requester.dispute`.
     """
     found = await records_of(bus, demand_id)
+    refused = NotFoundError("no demand of this id is in Kafka: it was not sent here, or its records have expired")
+    tried: set[AgencyId] = set()
     for record in found:
         agency = suffix_of(DEMAND_SUBMITTED, record.topic)
-        if agency is not None:
-            async with Requester(agency, bus, registry) as requester:
-                try:
-                    exchange = await requester.take_up(record.value or b"", _answers(found, agency))
-                except RecordError:  # a dispute of before, or a record that was refused
-                    continue
+        if agency is None or agency in tried:
+            continue
+        async with Requester(agency, bus, registry) as requester:
+            try:
+                exchange = await requester.take_up(record.value or b"", _answers(found, agency))
+            except RecordError:  # a dispute of before, or a record that was refused
+                continue
+            tried.add(agency)
+            try:
                 return await _dispute(requester, exchange, objection, wait_seconds)
-    raise NotFoundError("no demand of this id is in Kafka: it was not sent here, or its records have expired")
+            except NotFoundError as error:  # another agency may have a demand of that id: a holder knows it
+                refused = error
+    raise refused
 
 
 async def _dispute(requester: Requester, exchange: Exchange, objection: Objection, wait_seconds: float) -> Review:

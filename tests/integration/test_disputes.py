@@ -1,6 +1,7 @@
 """A dispute's whole way: asker, gateway, holder and back; and a holder that corrects what it has said by itself."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -8,19 +9,20 @@ from pathlib import Path
 import pytest
 
 from chopar.bus.memory import MemoryBus
-from chopar.bus.port import Bus, Record
+from chopar.bus.port import Admin, Bus, Record
 from chopar.cli.demand_dispute import dispute_on, objection_of, records_of
 from chopar.completion import Delivered, Upheld
 from chopar.corrections import Corrections, CorrectionSent, read_identifiers
 from chopar.disputes import Objection
 from chopar.errors import ConfigurationError, NotFoundError, UndecodableError
-from chopar.identifiers import PersonId, uuid7
+from chopar.identifiers import PersonId, agency_id, uuid7
 from chopar.messages.dispute import DisputeReason
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.provider import subject_of
 from chopar.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from chopar.texts import Language, Texts
+from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, TopicLayout
 from services.tax.model import DebtEntry
 from tests.alternative_lists import PAPER as ALTERNATIVE_PAPER
 from tests.alternative_lists import SECOND
@@ -122,6 +124,35 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
         await dispute_on(here.bus, here.registry, exchange.demand_id, unsaid, DEADLINE_SECONDS)
     with pytest.raises(ConfigurationError, match="record_exists"):
         objection_of(PAPER, "because", [], None)
+
+
+async def test_a_demand_that_another_agency_has_sent_under_the_id_stands_in_nobodys_way(here: World) -> None:
+    async with here.requester(HET) as requester:
+        exchange = await requester.demand(procedure=CONTRACT, subject=PersonId(PERSON), documents=[PAPER])
+        await follow(exchange)
+    intruder = agency_id("aaa")  # it comes first among the topics
+    families = (DEMAND_SUBMITTED, DEMAND_RESOLVED, EVIDENCE_PROVIDED)
+    log_append = {"message.timestamp.type": "LogAppendTime"}
+    async with admin_of(here.bus) as admin:
+        await admin.create([TopicLayout(one.of(intruder), PARTITIONS, log_append) for one in families])
+    async with here.requester(intruder) as requester:
+        await requester.send(exchange.demand.model_copy(update={"requester": intruder}))
+    asked = objection_of(PAPER, "wrong_value", [], None)
+    review = await dispute_on(here.bus, here.registry, exchange.demand_id, asked, DEADLINE_SECONDS)
+    assert review.status == "upheld"
+    other = objection_of("address-reference-certificate", "wrong_value", [], None)
+    with pytest.raises(NotFoundError, match="no answer to this document"):
+        await dispute_on(here.bus, here.registry, exchange.demand_id, other, DEADLINE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def admin_of(bus: Bus) -> AsyncIterator[Admin]:
+    admin = bus.admin()
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.stop()
 
 
 async def test_what_the_next_holder_has_said_is_disputed_in_the_same_exchange(tmp_path: Path) -> None:
