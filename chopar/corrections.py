@@ -65,6 +65,7 @@ def read_identifiers(file: Path) -> frozenset[str]:
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        text = text.removeprefix("\ufeff")  # some editors write it: nobody of the first line would be told
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--correct: {file} cannot be read ({type(error).__name__})") from None
     found = frozenset(line.strip() for line in text.splitlines() if line.strip())

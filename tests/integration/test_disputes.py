@@ -234,8 +234,9 @@ async def test_a_holder_that_was_wrong_tells_everybody_whom_it_has_told(here: Wo
 
 def test_who_is_concerned_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "people"
-    file.write_text(f"{PERSON}\n\n  {SECOND_PERSON} \n", "utf-8")
-    assert read_identifiers(file) == {PERSON, SECOND_PERSON}
+    for codec in ("utf-8", "utf-8-sig"):
+        file.write_text(f"{PERSON}\n\n  {SECOND_PERSON} \n", codec)
+        assert read_identifiers(file) == {PERSON, SECOND_PERSON}
     for content in (b"", b"\xff\xfe"):
         file.write_bytes(content)
         with pytest.raises(ConfigurationError, match="--correct"):

@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PURE = [
     *(ROOT / "gateway" / f"{name}.py" for name in (
-        "access_ground", "agencies", "answer", "demand", "disputes", "evidence_directory", "handlers", "law",
-        "legal_basis", "list_version", "prohibited_list", "reading", "rendering", "resolver", "standing", "store",
+        "access_ground", "agencies", "alternatives", "answer", "demand", "disputes", "evidence_directory", "handlers",
+        "law", "legal_basis", "list_version", "prohibited_list", "reading", "rendering", "resolution", "resolver",
+        "standing", "store",
     )),
     *(ROOT / "chopar" / f"{name}.py" for name in ("avro", "avro_writer", "envelope", "identifiers", "topics")),
     *sorted((ROOT / "chopar" / "messages").glob("*.py")),
