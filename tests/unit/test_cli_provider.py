@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -147,6 +148,18 @@ def test_grounds_that_nobody_tells_are_said_not_to_be_compared(tmp_path: Path, m
     forget("lone_office")
     assert code == 0
     assert "not compared with the grounds in force" in err
+
+
+def test_a_gateway_that_was_named_and_does_not_answer_is_an_error_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    words = ["provider", "init", "office", "--agency", "mia-migration", "--gateway", address]
+    code, _, words_said = run(*words, cwd=tmp_path, monkeypatch=monkeypatch)
+    assert code == 3
+    assert address in words_said
+    assert not (tmp_path / "office").exists()
 
 
 def test_its_own_tests_and_its_process_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
