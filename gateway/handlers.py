@@ -82,7 +82,7 @@ class GatewayHandler:
         self._first.write()
         await self._law.known_at(max(record.timestamp_ms for record in records))
         for timestamp_ms in {record.timestamp_ms for record in records}:
-            self._law.standing_at(timestamp_ms)
+            await self._law.ready_at(timestamp_ms)
 
     def seen(self, record: Record) -> None:
         """Fold every record, also one that is given up: which is the first of its id is the log's to say."""

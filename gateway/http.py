@@ -86,7 +86,7 @@ def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
     @app.get("/v1/requesters/{requester}")
     async def requester(requester: str) -> Response:
         """Whether an agency is known, and whether it is connected (a kind of body is not)."""
-        agency = law.newest_standing().lists.agencies.get(AgencyId(requester))
+        agency = (await law.newest_ready()).lists.agencies.get(AgencyId(requester))
         if agency is None:
             body = {"code": "unknown_requester", "message": "no agency of this id stands in the list"}
             return JSONResponse(body, status_code=404)
@@ -106,7 +106,7 @@ def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
     @app.post("/v1/rehearsals")
     async def rehearse(given: Rehearsal) -> dict[str, Any]:
         """Resolve a demand for any day and any requester of the list; nothing is sent, fetched or recorded."""
-        standing = law.newest_standing()
+        standing = await law.newest_ready()
         on = given.on or law.day()
         resolution = resolve(demand_of(given, given.asked), standing.lists, on, standing.fetch_mode, rehearsal=True)
         return {

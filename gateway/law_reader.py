@@ -4,6 +4,7 @@ What the records mean is `gateway.law`'s; what is made of an activation is `gate
 """
 
 import asyncio
+import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -67,6 +68,8 @@ class LawReader:
         self._instance = instance
         self._law = Law()
         self._standings: dict[int, Standing] = {}
+        self._keeping = threading.Lock()  # for a moment; the other one for as long as a version is read
+        self._loading = threading.Lock()
         self._changed = asyncio.Condition()
         self._next: int | None = None
         self.at_end = False
@@ -150,35 +153,68 @@ class LawReader:
         return day_of(datetime.fromtimestamp(self._law.read_to_ms / 1000, UTC))
 
     def standing_at(self, timestamp_ms: int) -> Standing:
-        """What holds at a broker time that `known_at` has settled.
+        """What holds at a broker time that `known_at` has settled; read here and now if it is not at hand.
 
         Raises:
             LawNotReadError: there is no activation yet.
             LawIncompleteError, LawUnreadableError: as of `known_at`.
         """
-        held = self._law.held_at(timestamp_ms)
-        if held is None:
-            raise LawNotReadError("no list version was activated yet")
-        standing = self._standings.pop(held.offset, None) or self._load(held)
-        self._standings[held.offset] = standing  # behind all others: who is used least is let go
-        return standing
+        held = self._held_at(timestamp_ms)
+        return self._at_hand(held) or self._load(held)
+
+    async def ready_at(self, timestamp_ms: int) -> Standing:
+        """The same; what is not at hand is read beside the event loop, since large lists take seconds of a core.
+
+        Raises:
+            as of `standing_at`.
+        """
+        held = self._held_at(timestamp_ms)
+        known = self._at_hand(held)
+        return known if known is not None else await asyncio.to_thread(self._load, held)
 
     def newest_standing(self) -> Standing:
-        """What holds at the stamp of the last mark or activation read; for rehearsals.
+        """What holds at the stamp of the last mark or activation read; for who runs in a thread of its own.
 
         Raises:
             as of `standing_at`.
         """
         return self.standing_at(self._law.read_to_ms)
 
+    async def newest_ready(self) -> Standing:
+        """The same, read as by `ready_at`.
+
+        Raises:
+            as of `standing_at`.
+        """
+        return await self.ready_at(self._law.read_to_ms)
+
+    def _held_at(self, timestamp_ms: int) -> Activation:
+        held = self._law.held_at(timestamp_ms)
+        if held is None:
+            raise LawNotReadError("no list version was activated yet")
+        return held
+
+    def _at_hand(self, held: Activation) -> Standing | None:
+        with self._keeping:
+            standing = self._standings.pop(held.offset, None)
+            if standing is not None:
+                self._standings[held.offset] = standing  # behind all others: who is used least is let go
+            return standing
+
     def _load(self, held: Activation) -> Standing:
-        try:
-            standing = Standing.from_disk(held.message, home=self._home, lists_folder=self._lists_folder)
-        except ChoparError as error:
-            self.alarm = str(error)
-            _log.error("law.incomplete", code=error.code, reason=str(error))
-            raise
-        if len(self._standings) >= MOST_STANDINGS:
-            del self._standings[next(iter(self._standings))]
+        with self._loading:  # whoever else needs it waits for it and does not read it again
+            known = self._at_hand(held)
+            if known is not None:
+                return known
+            try:
+                standing = Standing.from_disk(held.message, home=self._home, lists_folder=self._lists_folder)
+            except ChoparError as error:
+                self.alarm = str(error)
+                _log.error("law.incomplete", code=error.code, reason=str(error))
+                raise
+            with self._keeping:
+                if len(self._standings) >= MOST_STANDINGS:
+                    del self._standings[next(iter(self._standings))]
+                self._standings[held.offset] = standing
         _log.info("law.held", list_digest=held.message.list_digest, fetch_mode=str(held.message.fetch_mode))
         return standing

@@ -60,7 +60,7 @@ def _page(law: LawReader, texts: Texts) -> Any:
             **({} if is_said else {"Vary": "Accept-Language"}),
         }
         try:
-            standing = law.newest_standing()
+            standing = await law.newest_ready()
         except ChoparError as error:
             body = page.render(Asked(None, flaw="not_ready"), None, None, language)
             status = 503 if isinstance(error, UnavailableError) else 500
@@ -97,7 +97,7 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
     ) -> Response:
         """Whether an agency may ask for a paper, without anybody's identifier. `circumstance.CODE=yes|no` says more."""
         del requester, procedure, document, on, kind, about, lang  # read below with the circumstances; here for OpenAPI
-        standing = law.newest_standing()
+        standing = await law.newest_ready()
         language, is_said = _language(request)
         words = Words(texts, language)
         asked = _asked(request.query_params, standing.lists, law.day())

@@ -4,6 +4,7 @@ Strict, because a key that is misspelt and passed over (`untill`) would keep a r
 What the keys mean is left to the modules that hold the entries.
 """
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ except ImportError:  # the extra `speed` is not there
 
 _Word = TypeVar("_Word", bound=StrEnum)
 _CALLED = 120  # characters of an id in a sentence
+_PART = 1 << 17  # characters; they take some ten milliseconds
+_BEGINS_WITH_A_TABLE = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*\[\[").match
 
 
 class Table:
@@ -117,13 +120,36 @@ class Table:
             raise self.fault(f"unknown keys: {', '.join(map(called, sorted(self._values)))}")
 
 
-def loads(text: str) -> dict[str, Any]:
+def loads(text: str, part: int = _PART) -> dict[str, Any]:
     """What a TOML text says.
+
+    Args:
+        text: the whole of it.
+        part: characters that are read at a time, about; the compiled reader lets no other thread run meanwhile.
 
     Raises:
         ValueError, RecursionError: it is no TOML, or nested too deeply.
     """
-    whole: dict[str, Any] = toml.loads(text)
+    return _in_parts(text, part) or toml.loads(text)
+
+
+def _in_parts(text: str, size: int) -> dict[str, Any] | None:
+    """What a large text of nothing but arrays of tables says; None where it is not plain that parts say the same."""
+    if len(text) <= size or '"""' in text or "'''" in text or not _BEGINS_WITH_A_TABLE(text):
+        return None
+    whole: dict[str, Any] = {}
+    first = 0
+    while first < len(text):
+        last = text.find("\n[[", first + size) + 1 or len(text)
+        try:
+            part = toml.loads(text[first:last])
+        except (ValueError, RecursionError):
+            return None
+        for array, tables in part.items():
+            if not isinstance(tables, list):  # it may belong to a table of another part
+                return None
+            whole.setdefault(array, []).extend(tables)
+        first = last
     return whole
 
 
