@@ -15,8 +15,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
+from chopar.bus.failures import Failures
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition
+from chopar.bus.trial import Trial
 from chopar.bus.tried import Tried
 from chopar.messages.operations import ReplayAction
 from chopar.topics import TopicLayout
@@ -78,6 +80,18 @@ def died_of(tried: Tried, *offsets: int, place: TopicPartition = PLACE) -> None:
     noted.__exit__(None, None, None)  # the file is closed: nothing is written
 
 
+async def test_a_suspect_is_not_made_ready_together_with_others(tmp_path: Path) -> None:
+    died_of(notes(tmp_path), 0)
+    relay, settings = Relay(), ConsumeSettings()
+    trial = Trial(relay, Failures(lambda: 0, settings.handler_tries), notes(tmp_path), settings)
+    batch = {PLACE: [record(0)], TopicPartition("in", 1): [record(5)._replace(partition=1)]}
+    wary = await trial.gate(batch)
+    assert wary == {PLACE}
+    assert [one.partition for one in relay.readied] == [1]
+    await trial.run(batch, wary)
+    assert [one.partition for one in relay.readied] == [1, 0]
+
+
 async def test_a_dead_letter_that_kills_who_replays_it_is_given_up_too(tmp_path: Path) -> None:
     stage, relay = Stage(), Relay()
     deadly, harmless = await stage.bury(replayed(7), replayed(8))
@@ -92,6 +106,7 @@ async def test_a_dead_letter_that_kills_who_replays_it_is_given_up_too(tmp_path:
         (1, "handled", None),
     }
     assert [record.offset for record in relay.handled] == [8]
+    assert [record.offset for record in relay.readied] == [8], "a handler may do all of it there already"
     assert list(tmp_path.glob("*.suspects")) == []
 
 

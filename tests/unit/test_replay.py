@@ -41,6 +41,7 @@ class Relay:
         self.hook = hook
         self.handled: list[Record] = []
         self.noted: list[Record] = []
+        self.readied: list[Record] = []
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
         pass
@@ -49,7 +50,7 @@ class Relay:
         pass
 
     async def ready_for(self, records: Sequence[Record]) -> None:
-        pass
+        self.readied += records
 
     def seen(self, record: Record) -> None:
         self.noted.append(record)
