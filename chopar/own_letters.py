@@ -7,8 +7,10 @@ from collections.abc import Collection
 
 from chopar.bus.dead_letter import read_dead_letter
 from chopar.bus.port import Bus, TopicPartition
+from chopar.completion import Answered
 from chopar.errors import RecordError, SchemaNotYetKnownError, UnavailableError
 from chopar.identifiers import AgencyId
+from chopar.messages.dispute import EvidenceCorrected
 from chopar.messages.evidence import EvidenceProvided
 from chopar.schema_registry import Decoder
 from chopar.topics import EVIDENCE_PROVIDED, dead_letter_topic
@@ -16,6 +18,8 @@ from chopar.topics import EVIDENCE_PROVIDED, dead_letter_topic
 _MOST_LETTERS = 10_000  # the newest: a list for clerks does not read a day's worth of a broken application
 _BATCH = 500
 _LISTEN_SECONDS = 0.5
+_ANSWERS: tuple[type[Answered], ...] = (EvidenceProvided, EvidenceCorrected)
+"""What may be the first answer: a holder's own correction may overtake what it corrects."""
 
 
 async def answered_in_vain(bus: Bus, decoder: Decoder, agency: AgencyId, demand_ids: Collection[str]) -> set[bytes]:
@@ -41,7 +45,9 @@ async def answered_in_vain(bus: Bus, decoder: Decoder, agency: AgencyId, demand_
                     try:
                         _, answer = read_dead_letter(record)
                         if answer.key in keys and answer.value is not None:
-                            found.add((await decoder.message(answer.value, EvidenceProvided)).request_id)
+                            said = await decoder.one_of(answer.value, *_ANSWERS)
+                            if isinstance(said, EvidenceProvided) or said.supersedes is None:
+                                found.add(said.request_id)
                     except (RecordError, SchemaNotYetKnownError):
                         continue  # its envelope cannot be read: of which request it is, nobody knows
         finally:

@@ -119,6 +119,18 @@ async def test_a_correction_of_a_disputed_answer_that_comes_before_it_is_a_dead_
     assert rig.letters() == [("evidence.provided", "unsolicited_answer")] * 2
 
 
+async def test_a_correction_that_was_the_answer_is_found_among_the_askers_own_dead_letters(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand = await rig.ask(requester, "paper-c", "paper-d")  # nobody receives these
+        await rig.resolve(demand)
+        await rig.correct(demand, demand_id(1), paper="paper-c")
+        await rig.correct(demand, demand_id(2), b"x" * 32, paper="paper-d")  # of an answer that is still to come
+        await rig.read()
+        assert len(rig.letters()) == 2
+        waiting = {one.document_type: one.own_dead_letter for one in await requester.waiting()}
+        assert waiting == {"paper-c": True, "paper-d": False}
+
+
 async def test_what_another_agency_corrects_or_upholds_is_rejected(
     rig: DurableRig, capsys: pytest.CaptureFixture[str]
 ) -> None:
