@@ -60,8 +60,7 @@ def disputed(
     if now >= demand.expires_at:
         raise NotFoundError("the demand has expired: nothing is read or released for it any more; demand it anew")
     if len(answered) != 1:
-        several = "several documents are alike" if answered else "no answer to this document was accepted"
-        raise NotFoundError(f"there is nothing that can be disputed: {several}")
+        raise NotFoundError(f"there is nothing that can be disputed: {_why_not(objection, demand, awaited, answered)}")
     [(request_id, one)] = answered.items()
     require_fields(objection.fields, one.document.fields)
     return EvidenceDisputed.from_avro(
@@ -78,6 +77,19 @@ def disputed(
             "original": value,
         }
     )
+
+
+def _why_not(
+    objection: Objection, demand: Demand, awaited: Mapping[bytes, Awaited], answered: Mapping[bytes, Awaited]
+) -> str:
+    if answered:
+        return "several documents are alike"
+    named = [(document.type, document.about) for document in demand.documents]
+    named += [(one.document.document_type, one.document.about) for one in awaited.values()]  # with replacements
+    if (objection.document_type, objection.about) in named:
+        return "no answer to this document was accepted"
+    papers = (f"{kind}@{about}" if about else kind for kind, about in dict.fromkeys(named))
+    return f"the demand has no such document, it has {', '.join(papers)}"
 
 
 def answers_to(objection: Objection, awaited: Mapping[bytes, Awaited]) -> dict[bytes, Awaited]:

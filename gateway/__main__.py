@@ -17,6 +17,7 @@ from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
+from chopar.cli.login import who
 from chopar.errors import ConfigurationError, TopicLayoutError, UnavailableError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
@@ -82,7 +83,7 @@ async def bring_into_force(bus: KafkaBus, settings: GatewaySettings, arguments: 
             fetch_mode=FetchMode(arguments.fetch_mode),
             lead_seconds=arguments.lead_seconds,
             secret_version=arguments.secret_version,
-            activated_by=arguments.by,
+            activated_by=who(arguments.by, os.environ),
             leave_others=arguments.leave_others,
             clock=lambda: datetime.now(UTC),
         )
@@ -185,6 +186,6 @@ if __name__ == "__main__":
         "--lead-seconds", type=int, default=LEAD_SECONDS, help="of the first activation; it binds later ones"
     )
     options.add_argument("--secret-version", type=int, default=1)
-    options.add_argument("--by", default="operator", help="who activates, as the record says it")
+    options.add_argument("--by", default="", help="who activates, as the record says it; the login name by default")
     options.add_argument("--leave-others", action="store_true", help="if somebody else activated last, change nothing")
     sys.exit(run(GatewaySettings, main, options))

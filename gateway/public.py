@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from chopar.errors import ChoparError, NotFoundError, UnavailableError
@@ -42,7 +42,8 @@ def public_routes(law: LawReader, lists_folder: Path) -> tuple[APIRouter, list[R
         lists_folder: where list versions lie.
     """
     texts = Texts.shipped(with_page=True)
-    return _router(law, Shelf(lists_folder), texts), [Route(PATH, _page(law, texts), name="may_they_ask")]
+    pages = [Route(PATH, _page(law, texts), name="may_they_ask"), Route("/", RedirectResponse(PATH), name="front")]
+    return _router(law, Shelf(lists_folder), texts), pages
 
 
 def _page(law: LawReader, texts: Texts) -> Any:

@@ -61,7 +61,7 @@ def list_(
         return [one for one in found if not undecided or one["state"] == "open"]
 
     shown = _run(session, rows)
-    session.output.show(shown, *listing.to_text(shown))
+    session.output.show(shown, *listing.to_text(shown, narrowed=wanted != listing.Filter() or undecided))
     return 0
 
 
@@ -206,12 +206,14 @@ def _run(session: Session, work: Any) -> Any:
 
 def _due(session: Session, reason: str, by: str, *more: str) -> str:
     """Who decides; what is missing for that is said all at once."""
-    name = by or session.login_name
+    from chopar.cli.login import UNKNOWN, login_name
+
+    name = by.strip() or login_name(session.environ)
     missing = [*more]
     if not reason.strip():
         missing.append("--reason: it is written down with who decided")
     if not name:
-        missing.append("--by: this system does not say who you are")
+        missing.append(UNKNOWN)
     if missing:
         raise ConfigurationError(f"still to be said: {'; '.join(missing)}")
     return name

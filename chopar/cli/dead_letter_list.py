@@ -315,8 +315,13 @@ def row(letter: Letter, decided: Decisions) -> dict[str, Any]:
     }
 
 
-def to_text(rows: Iterable[Mapping[str, Any]]) -> Sequence[Table | str]:
-    """Rows as a table."""
+def to_text(rows: Iterable[Mapping[str, Any]], narrowed: bool = False) -> Sequence[Table | str]:
+    """Rows as a table.
+
+    Args:
+        rows: as of `row`.
+        narrowed: whether not all were asked for.
+    """
     columns = {
         "letter": "letter",
         "state": "state",
@@ -330,5 +335,5 @@ def to_text(rows: Iterable[Mapping[str, Any]]) -> Sequence[Table | str]:
     }
     lines = [tuple(one[name] for name in columns) for one in rows]
     if not lines:
-        return ["no dead letters"]
+        return ["no dead letter of these" if narrowed else "no dead letters"]
     return [Table(tuple(columns.values()), lines, right=frozenset({"tries", "bytes"}))]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from chopar.bus.port import Bus, Record, TopicPartition, partition_of
+from chopar.cli.demand_text import evidence_rows
 from chopar.cli.demand_trace import read_to
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
@@ -63,8 +64,7 @@ class Review:
         """As a sentence, and the evidence where there is some."""
         parts: list[Table | str] = [f"{self.document_type}: {texts.say('review', self.status, language)}"]
         if self.said is not None and self.said.evidence is not None:
-            rows = [(name, str(value)) for name, value in self.said.evidence.items() if value is not None]
-            parts.append(Table(("field", "value"), rows))
+            parts.append(Table(("field", "value"), evidence_rows(self.said.evidence)))
         elif self.said is not None and self.said.unavailable is not None:
             parts.append(texts.say("unavailable", self.said.unavailable.code, language))
         return parts

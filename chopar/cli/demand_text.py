@@ -32,6 +32,11 @@ def evidence_line(evidence: Mapping[str, Any]) -> str:
     return f"{facts or 'nothing let through'} ({source})"
 
 
+def evidence_rows(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Evidence field by field, in the same words; what is unknown or was not let through is left out."""
+    return [_field(name, value) for name, value in evidence.items() if value is not None]
+
+
 def _row(document: DocumentAnswer) -> tuple[object, ...]:
     name = f"{document.document_type} @{document.about}" if document.about else document.document_type
     rule = document.rule
@@ -69,11 +74,15 @@ def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str
 
 
 def _fact(name: str, value: Any, between: str) -> str:
+    return between.join(_field(name, value))
+
+
+def _field(name: str, value: Any) -> tuple[str, str]:
     """A field and its value; money in soum, as people count it."""
     if name.endswith(_TIYIN) and isinstance(value, int):
         amount = f"{value // 100:,}.{value % 100:02}".replace(",", " ")
-        return f"{name.removesuffix(_TIYIN)}{between}{amount} soum"
-    return f"{name}{between}{_value(value)}"
+        return name.removesuffix(_TIYIN), f"{amount} soum"
+    return name, _value(value)
 
 
 def _value(value: Any) -> str:

@@ -138,21 +138,15 @@ class Session:
         """Whether addresses that are not loopback are allowed."""
         return INSECURE in self.given
 
-    @property
-    def login_name(self) -> str:
-        """As what somebody is logged in here; empty where the system does not say (in most containers)."""
-        return self.environ.get("LOGNAME", "") or self.environ.get("USER", "")
-
     def who(self, by: str) -> str:
-        """Who does what is written down for good: as `--by` says it, else the login name.
+        """Who does what is written down for good; see `chopar.cli.login.who`.
 
         Raises:
-            ConfigurationError: neither says it.
+            ConfigurationError: nobody is named, and the system does not say who it is.
         """
-        name = by.strip() or self.login_name
-        if not name:
-            raise ConfigurationError("--by: this system does not say who you are, and it is written down")
-        return name
+        from chopar.cli.login import who
+
+        return who(by, self.environ)
 
     def home(self) -> Path:
         """The folder of the stack's state: CHOPAR_HOME, else the nearest `.chopar` upwards, else the checkout's."""

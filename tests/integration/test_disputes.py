@@ -119,6 +119,9 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
         sentence, *evidence = review.to_text(texts, Language.ENGLISH)
         assert texts.say("review", status, Language.ENGLISH) in str(sentence)
         assert len(evidence) == (status == "corrected")
+    other = objection_of("housing-certificate", "wrong_value", [], None)
+    with pytest.raises(NotFoundError, match=f"has no such document, it has {PAPER}$"):
+        await dispute_on(here.bus, here.registry, exchange.demand_id, other, DEADLINE_SECONDS)
     unsaid = objection_of(PAPER, "wrong_value", [], "x" * 401)
     with pytest.raises(UndecodableError, match="official"):  # of the dispute, and not that there is no such demand
         await dispute_on(here.bus, here.registry, exchange.demand_id, unsaid, DEADLINE_SECONDS)

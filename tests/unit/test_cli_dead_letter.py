@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import os
+import pwd
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -298,12 +300,27 @@ def test_a_filter_decides_on_many_and_leaves_what_cannot_be_replayed(operator: O
         (["show", DEMANDS + "/0/0"], "TOPIC.dlq/PARTITION/OFFSET"),
     ],
 )
-def test_wrong_use_writes_nothing(operator: Operator, arguments: list[str], words: str) -> None:
+def test_wrong_use_writes_nothing(
+    operator: Operator, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)  # an account without a name, as in a container
     operator.bury(letter())
     with pytest.raises(ConfigurationError, match=words) as caught:
         operator.call(*arguments)
     assert PERSON not in str(caught.value)
     assert operator.decisions() == []
+
+
+def test_who_is_not_named_decides_by_the_name_of_the_account(operator: Operator) -> None:
+    operator.bury(letter())
+    assert operator.call("discard", FIRST, "--reason", "why", "--yes")[0] == 0
+    assert [one.requested_by for one in operator.decisions()] == [pwd.getpwuid(os.getuid()).pw_name]
+
+
+def test_none_of_those_that_were_asked_for_is_not_none_at_all(operator: Operator) -> None:
+    assert operator.call("list", form=Format.TEXT)[1] == "no dead letters\n"
+    operator.bury(letter())
+    assert operator.call("list", "--topic", "nothing", form=Format.TEXT)[1] == "no dead letter of these\n"
 
 
 def test_without_yes_it_asks_and_no_is_no(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

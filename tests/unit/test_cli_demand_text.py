@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from chopar.cli.demand_text import evidence_line
+from chopar.cli.demand_text import evidence_line, evidence_rows
 
 ALWAYS = {
     "fields_given": ["x"],
@@ -57,6 +57,13 @@ ALWAYS = {
 )
 def test_evidence_on_one_line(evidence: dict[str, object], facts: str) -> None:
     assert evidence_line({**evidence, **ALWAYS}) == f"{facts} (as of 2026-11-26 05:16, the register)"
+
+
+def test_evidence_field_by_field_in_the_same_words() -> None:
+    evidence = {"has_debt": True, "amount_tiyin": 7, "debts": [{"tax": "land-tax", "amount_tiyin": 7}], "x": None}
+    assert evidence_rows(evidence) == [
+        ("has_debt", "yes"), ("amount", "0.07 soum"), ("debts", "tax land-tax, amount 0.07 soum")
+    ]  # fmt: skip
 
 
 def test_the_reach_of_a_register_and_a_second_number_are_said_with_the_source() -> None:

@@ -23,6 +23,8 @@ async def test_health_and_all_else_answer_on_one_listener(tmp_path: Path) -> Non
         assert (await client.get("/v1/law")).json()["in_force"]["activated_by"]
         assert "/v1/rehearsals" in (await client.get("/openapi.json")).json()["paths"]
         assert (await client.get("/nothing")).status_code == 404
+        front = await client.get("/")
+        assert (front.status_code, front.headers["location"]) == (307, "/may-they-ask")
 
 
 async def test_it_is_made_once_and_again_only_if_that_failed() -> None:

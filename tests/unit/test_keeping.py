@@ -412,7 +412,8 @@ def test_numbers_are_said_in_their_number(tmp_path: Path) -> None:
     assert (code, out) == (1, "entry tashkent-registration-hiring: condition: city-of-tashkent -> none\n1 difference\n")
 
 
-def test_who_brings_lists_into_force_is_said_or_known(tmp_path: Path) -> None:
+def test_who_brings_lists_into_force_is_said_or_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)  # an account without a name, as in a container
     connected = tmp_path / "directory.toml"
     connected.write_text("")
     for words in (("prohibited", "activate", str(LISTS)), ("directory", "apply", str(connected))):
