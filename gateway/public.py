@@ -22,6 +22,7 @@ from chopar.texts import Language, Texts
 from gateway.conditional import FOR_EVER, SHORT, entity_tag, kept
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
+from gateway.lists.near import near_misses
 from gateway.may_they_ask import KINDS, Answered, Question, answered, conditions
 from gateway.open_data import FORMATS, TABLES, Shelf, difference_words, index, table
 from gateway.pages.may_they_ask import CIRCUMSTANCE, JSON_PATH, PATH, Asked, MayTheyAskPage, Words
@@ -51,7 +52,7 @@ def _page(law: LawReader, texts: Texts) -> Any:
     form = entity_tag(_FORM, page.edition)
 
     async def may_they_ask(request: Request) -> Response:
-        """The page; 400 for a day that is none, 503 as long as no list can be read."""
+        """The page; 400 for a day that is none, 404 for what no list knows, 503 as long as no list can be read."""
         language, is_said = _language(request)
         headers = {
             "Content-Security-Policy": page.policy,
@@ -69,7 +70,7 @@ def _page(law: LawReader, texts: Texts) -> Any:
         asked = _asked(request.query_params, standing.lists, law.day())
         if asked.flaw:
             body = page.render(asked, None, standing.lists, language)
-            return Response(body, 400, {**headers, **_NOT_KEPT}, "text/html")
+            return Response(body, _status(asked), {**headers, **_NOT_KEPT}, "text/html")
         question = asked.question
 
         def made() -> str:
@@ -96,15 +97,17 @@ def _router(law: LawReader, shelf: Shelf, texts: Texts) -> APIRouter:
         about: Annotated[str, Query(description="Kind of another party that the paper is about.")] = "",
         lang: Annotated[str, Query(description="`uz`, `ru` or `en`.")] = "",
     ) -> Response:
-        """Whether an agency may ask for a paper, without anybody's identifier. `circumstance.CODE=yes|no` says more."""
+        """Whether an agency may ask for a paper, without anybody's identifier. `circumstance.CODE=yes|no` says more.
+
+        404 with `code` and `near` for an agency, procedure or paper that the lists do not know: nothing is looked up.
+        """
         del requester, procedure, document, on, kind, about, lang  # read below with the circumstances; here for OpenAPI
         standing = await law.newest_ready()
         language, is_said = _language(request)
         words = Words(texts, language)
         asked = _asked(request.query_params, standing.lists, law.day())
         if asked.flaw or asked.question is None:
-            said = words.page(asked.flaw or "choose_all")
-            return JSONResponse({"code": "invalid", "message": said}, 400, _NOT_KEPT)
+            return JSONResponse(_problem(asked, words), _status(asked), _NOT_KEPT)
         question = asked.question
         tag = entity_tag(_FORM, "json", texts.edition, *_standing_parts(standing), language.value, repr(asked))
         headers = {"Content-Language": language.value, **({} if is_said else {"Vary": "Accept-Language"})}
@@ -178,6 +181,14 @@ def _asked(query: Mapping[str, str], lists: ListVersion, today: date) -> Asked:
     kinds = {one.value: one for one in KINDS}
     if (kind and kind not in kinds) or (about and about not in kinds):
         flaw = flaw or "bad_kind"
+    near: tuple[str, ...] = ()
+    for code, name, among in (
+        ("unknown_requester", requester, lists.agencies),
+        ("unknown_procedure", procedure, lists.procedures),
+        ("unknown_document", document, lists.documents),
+    ):
+        if name and name not in among and not flaw:
+            flaw, near = code, tuple(near_misses(name, among))
     known = conditions(DocumentType(document), lists)
     circumstances = {
         code: query[key] == "yes"
@@ -197,7 +208,20 @@ def _asked(query: Mapping[str, str], lists: ListVersion, today: date) -> Asked:
         about=kinds.get(about),
         circumstances=tuple(circumstances.items()),
         flaw=flaw,
+        near=near,
     )
+
+
+def _status(asked: Asked) -> int:
+    return 404 if asked.flaw.startswith("unknown_") else 400
+
+
+def _problem(asked: Asked, words: Words) -> dict[str, Any]:
+    """Why a question has no answer; what was asked is not repeated."""
+    message = words.page(asked.flaw or "choose_all")
+    if _status(asked) == 404:
+        return {"code": asked.flaw, "message": message, "near": list(asked.near)}
+    return {"code": "invalid", "message": message}
 
 
 def _day(text: str) -> date:
@@ -231,7 +255,7 @@ def _answer(asked: Asked, found: Answered, standing: Standing, words: Words) -> 
         "said": {
             "language": words.language.value,
             "person_may_be_asked": words.page(f"answer_{document.person_may_be_asked.value}"),
-            "outcome": words.say("outcome", document.outcome),
+            "outcome": words.outcome(document),
             "code": words.say("code", document.code),
             "next_step": words.step(document, words.holder(document, standing.lists)),
             "not_complete": words.page("not_complete"),

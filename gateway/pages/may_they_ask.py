@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chopar.identifiers import AgencyId, ProcedureId, SubjectKind
+from chopar.messages.demand import Outcome
 from chopar.texts import Language, Texts
 from gateway.list_version import ListVersion
 from gateway.may_they_ask import KINDS, Answered, Question
@@ -52,6 +53,7 @@ class Asked:
         about: whom the paper is about, if not the subject.
         circumstances: what was said.
         flaw: code of what is wrong, if something is.
+        near: ids of the lists that look like one that they do not know.
     """
 
     question: Question | None
@@ -63,6 +65,7 @@ class Asked:
     about: SubjectKind | None = None
     circumstances: tuple[tuple[str, bool], ...] = ()
     flaw: str = ""
+    near: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -178,6 +181,12 @@ class Words:
         if holder is None and document.code is Code.OWN_REGISTER and document.rule is not None:
             holder = lists.prohibited[document.rule.entry].holder
         return name_of(holder, lists.agencies[holder], self.language) if holder else None
+
+    def outcome(self, document: ResolvedDocument) -> str:
+        """The outcome, as the page says it: a page that sends nothing has had nothing refused."""
+        if document.outcome is Outcome.REFUSED:
+            return self.page("outcome_refused")
+        return self.say("outcome", document.outcome)
 
     def step(self, document: ResolvedDocument, holder: Name | None) -> str:
         """What to do next, as the page says it."""
@@ -318,7 +327,7 @@ class _Answer:
             else Name("", words.say("code", Code.UNKNOWN_DOCUMENT), words.language),
             may=may,
             headline=words.page(f"answer_{may}"),
-            outcome=words.say("outcome", document.outcome),
+            outcome=words.outcome(document),
             reason=words.say("code", document.code),
             step=words.step(document, holder),
             holder=holder,

@@ -38,7 +38,11 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.mark.parametrize(
     ("language", "said", "standing"),
     [
-        ("en", "Who is asked next if there is no record", "There is a ground, but the holder is not connected yet."),
+        (
+            "en",
+            "Who is asked next if there is no record",
+            "Our lists have a ground, but the holder is not connected yet.",
+        ),
         ("ru", "Кого запрашивают дальше, если записи нет", "ещё не подключено"),
         ("uz", "Yozuv topilmasa, keyin soʻraladigan idoralar", "hali ulanmagan"),
     ],

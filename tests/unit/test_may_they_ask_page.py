@@ -104,7 +104,8 @@ async def test_every_outcome_is_told_in_every_language(web: httpx2.AsyncClient, 
     first = told["documents"][0]
     assert (first["outcome"], first["code"]) == (outcome, code)
     assert page.all("html") == [{"lang": language.value}]
-    for kind, name in (("outcome", outcome), ("code", code), ("page", f"answer_{told['person_may_be_asked']}")):
+    said = ("page", "outcome_refused") if outcome == "refused" else ("outcome", outcome)
+    for kind, name in (said, ("code", code), ("page", f"answer_{told['person_may_be_asked']}")):
         assert TEXTS.say(kind, name, language) in page.text
     assert TEXTS.say("page", "not_complete", language) in page.text
     assert TEXTS.say("always", "paper_accepted", language) in page.text
@@ -144,7 +145,8 @@ async def test_what_a_person_reads(web: httpx2.AsyncClient) -> None:
 def test_every_word_of_the_page_is_there_in_every_language() -> None:
     used = set(re.findall(r'(?:say|row)\("([a-z_]+)"(?! ~)', TEMPLATE.read_text(encoding="utf-8")))
     used |= {"answer_no", "answer_yes", "answer_undetermined", "about_subject", "about_person", "about_business"}
-    used |= {"step_wait_for_evidence", "step_request_by_official_letter"}
+    used |= {"step_wait_for_evidence", "step_request_by_official_letter", "outcome_refused"}
+    used |= {"unknown_requester", "unknown_procedure", "unknown_document"}
     used |= {"bad_day", "bad_kind", "not_ready", "step_say_circumstance", "step_correct_demand", "knows", "no_act"}
     assert len(used) > 40
     assert TEXTS.missing("page", frozenset(used)) == []
@@ -324,19 +326,35 @@ NASTY = [
 async def test_what_the_lists_do_not_know_is_refused_and_not_repeated(web: httpx2.AsyncClient, nasty: str) -> None:
     for name in ("requester", "procedure", "document"):
         asked = {**TAX, name: nasty, "lang": "en"}
-        page = await shape(web, asked)
-        assert "No, they may not ask for it" in page.text
+        page = await shape(web, asked, status=404)
         told = await web.get(JSON, params=asked)
-        assert told.status_code == 200
-        assert told.json()[name] is None
-        code = told.json()["documents"][0]["code"]
-        assert code == {"requester": "unknown_requester", "procedure": "unknown_procedure"}.get(
-            name, "unknown_document"
-        )
-        assert TEXTS.say("code", code, Language.ENGLISH) in page.text
+        assert told.status_code == 404
+        code = told.json()["code"]
+        assert code == f"unknown_{name}"
+        assert told.json()["near"] == []
+        assert TEXTS.say("page", code, Language.ENGLISH) in page.text
         for text in ((await web.get(PAGE, params=asked)).text, told.text):
             assert nasty not in text
             assert "onerror" not in text
+
+
+@pytest.mark.parametrize("language", list(Language))
+async def test_of_what_no_list_knows_no_law_is_stated(web: httpx2.AsyncClient, language: Language) -> None:
+    for name, near in (("requester", []), ("procedure", []), ("document", ["tax-debt-certificate"])):
+        asked = {**TAX, name: "tax-debt-certificat", "lang": language.value}
+        page = await shape(web, asked, status=404)
+        assert TEXTS.say("page", f"unknown_{name}", language) in page.text
+        for headline in ("answer_no", "answer_yes", "answer_undetermined"):
+            assert TEXTS.say("page", headline, language) not in page.text
+        assert len(page.all("form")) == 1
+        assert [one["value"] for one in page.all("option") if "selected" in one], "what is known stays chosen"
+        told = await web.get(JSON, params=asked)
+        assert told.status_code == 404
+        assert told.headers["cache-control"] == "no-store"
+        problem = {"code": f"unknown_{name}", "message": TEXTS.say("page", f"unknown_{name}", language)}
+        body = told.json()
+        assert body.pop("near")[:1] == near
+        assert body == problem
 
 
 @pytest.mark.parametrize("nasty", NASTY)
