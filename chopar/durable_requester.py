@@ -12,8 +12,9 @@
 
 A demand is kept before it is sent, and sent again until its acknowledgement is noted. What a callback writes is
 committed together with the inbox row of the answer, before the answer's offset. Several processes of one system may
-run, on one database; another system of the same agency needs a group of its own. How batches are worked off is
-`chopar.answers`'; an asker that only waits for its answers in memory is `chopar.requester`'s.
+run, on one database: one group, one database. A new database for a group that was read with another is refused at
+start; another system of the same agency needs a group of its own. How batches are worked off is `chopar.answers`'; an
+asker that only waits for its answers in memory is `chopar.requester`'s.
 """
 
 import asyncio
@@ -93,7 +94,7 @@ class DurableRequester(DemandSender):
         bus: where it asks.
         registry: where schema ids come from.
         inbox: in the application's database; demands are kept beside it.
-        group: of its consumers; `requester.AGENCY` by default.
+        group: of its consumers; `requester.AGENCY` by default. One group, one database.
         settings: of its consume loop.
         metrics: where its counters are kept; a private registry by default.
         look_seconds: how often it looks for demands that are not sent, and for those that have expired.
@@ -212,11 +213,38 @@ class DurableRequester(DemandSender):
         """Connect, and create the tables that are missing.
 
         Raises:
+            ConfigurationError: the database is new, and the group has been read with another one already.
             BrokerUnavailableError, SchemaRegistryUnavailableError, StoreUnavailableError: one does not answer.
         """
+        try:
+            await self._require_own_group()
+        except ConfigurationError:
+            await self._inbox.close()
+            raise
         await store.create_schema(self._inbox)
         await self._connect()
         return self
+
+    async def _require_own_group(self) -> None:
+        """Refuse a new database for a group that was read with another: each would take the other's answers."""
+        if not await store.is_new(self._inbox):
+            return
+        admin = self._bus.admin()
+        await admin.start()
+        try:
+            committed = await admin.committed(self.group)
+        finally:
+            with contextlib.suppress(UnavailableError):
+                await admin.stop()
+        topics = {DEMAND_RESOLVED.of(self.agency), EVIDENCE_PROVIDED.of(self.agency)}
+        # Another process may have made the tables, and begun to read, since they were looked for.
+        if any(place.topic in topics for place in committed) and await store.is_new(self._inbox):
+            raise ConfigurationError(
+                f"this database is new, and the consumer group {self.group} has been read with another one: the two "
+                f"would take each other's answers. Start with the first database (by its absolute path); if that is "
+                f"lost, or this is another system of {self.agency}, give DurableRequester a group of its own, as "
+                f"group='{self.group}.2'"
+            )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -203,6 +203,15 @@ async def create_schema(inbox: Inbox) -> None:
     await inbox.create_schema(TABLES)
 
 
+async def is_new(inbox: Inbox) -> bool:
+    """Whether no asker has ever kept anything in this database: its tables are not there.
+
+    Raises:
+        StoreUnavailableError: retriable; the database does not answer.
+    """
+    return not await inbox.has_table(_DEMAND.name)
+
+
 async def add(where: Executes, demands: Sequence[tuple[str, bytes, datetime]]) -> None:
     """Keep demands that are to be sent: id, bytes, end of life."""
     await where.execute(insert(_DEMAND), [_new_row(*one) for one in demands])

@@ -36,6 +36,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     event,
+    inspect,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -198,6 +199,15 @@ class Inbox:
         async with _answering(self._timeout_seconds), self._engine.begin() as connection:
             for tables in (_METADATA, *more):
                 await connection.run_sync(tables.create_all)
+
+    async def has_table(self, name: str) -> bool:
+        """Whether the database holds a table of this name.
+
+        Raises:
+            StoreUnavailableError: retriable; the database does not answer.
+        """
+        async with _answering(self._timeout_seconds), self._engine.connect() as connection:
+            return await connection.run_sync(lambda plain: inspect(plain).has_table(name))
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["Batch"]:

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from chopar.avro import frame
-from chopar.bus.inbox import KEPT
+from chopar.bus.inbox import KEPT, Inbox
 from chopar.bus.memory import SendFault
 from chopar.bus.port import TopicPartition, partition_of
-from chopar.durable_requester import Completed
+from chopar.durable_requester import Completed, DurableRequester
 from chopar.errors import ConfigurationError, StoreUnavailableError, TooLargeError
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, PersonMayBeAsked
@@ -25,7 +25,7 @@ from chopar.requester import Requester, subject
 from chopar.schema_registry import Decoder, InMemorySchemaRegistry
 from chopar.topics import PARTITIONS
 from tests.builders import NOW, PERSON, demand, demand_id
-from tests.durable_rig import DEADLINE_SECONDS, FILES, HET, PROVIDED, RESOLVED, DurableRig, request_id
+from tests.durable_rig import DEADLINE_SECONDS, FAST, FILES, HET, PROVIDED, RESOLVED, DurableRig, request_id
 
 MARGIN = timedelta(minutes=2)  # between our clock and the broker's, whose time decides
 
@@ -458,6 +458,41 @@ async def test_two_processes_on_one_database_act_once(rig: DurableRig) -> None:
         told = [f"{d.case_id} {what}" for d in demands for what in ("resolved", "received paper-a True", "completed")]
         await rig.until_done(*told)
         await rig.read()
+    assert rig.letters() == []
+
+
+async def test_a_second_database_for_a_group_is_refused_and_takes_no_answer_of_the_first(
+    rig: DurableRig, tmp_path: Path
+) -> None:
+    second = f"sqlite+aiosqlite:///{tmp_path}/second.db"
+
+    def other(**more: Any) -> DurableRequester:
+        return DurableRequester(
+            HET, rig.bus, rig.registry, Inbox(second), files=FILES, clock=lambda: rig.now, settings=FAST, **more
+        )
+
+    async with other():  # the first ever: nothing has been read with any
+        pass
+    (tmp_path / "second.db").unlink()
+    async with rig.running() as requester:
+        demand = await rig.ask(requester)
+        await rig.resolve(demand)
+        await rig.read()
+    for _ in range(2):  # the refusal leaves nothing by which a second try would pass
+        with pytest.raises(ConfigurationError, match="with another one"):
+            await other().__aenter__()
+    async with other(group=f"requester.{HET}.2") as stranger:
+        running = asyncio.create_task(stranger.run())
+        await rig.provide(demand)
+        async with rig.running():
+            await rig.until_done("case resolved", "case received paper-a True", "case completed")
+            await rig.read()
+        theirs = rig.bus.group(stranger.group).committed
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while {place.topic for place in theirs} != {RESOLVED, PROVIDED}:
+                await asyncio.sleep(0.01)
+        stranger.stop()
+        await running
     assert rig.letters() == []
 
 
