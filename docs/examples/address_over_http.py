@@ -30,7 +30,8 @@ class AddressService:
             entry = answer.raise_for_status().json()
             return {"address": entry["address"], "since": entry["since"], "kind": entry["kind"]}
         except (httpx2.HTTPError, ValueError, TypeError, KeyError):
-            # A page of HTML with status 200, say: asking again helps nobody, so it becomes a dead letter.
+            # A page of HTML with status 200, say: asking again helps nobody, so it becomes a dead letter. This text is
+            # for your tests: the library writes none into its log or into the letter, as it may name a person.
             raise UndecodableError("the address service answered something that is no address") from None
 
     async def aclose(self) -> None:
