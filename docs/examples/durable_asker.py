@@ -31,7 +31,7 @@ def contract_office(bus: Bus, registry: SchemaRegistry, database: Path) -> Durab
 
     @requester.receives("tax-debt-certificate")
     async def enter(transaction: AsyncConnection, demand: Demand, delivered: Delivered) -> None:
-        """Runs once for each answer that counts, corrections too; its writes and the note that it ran are one commit."""
+        """Runs once for each answer that counts, corrections too: its writes and a note of it are one commit."""
         if delivered.followed_by:  # no record here: the next holder is asked, and its answer comes to this function
             return
         # Another holder may answer by another record. None: nobody has said so, which proves nothing.
