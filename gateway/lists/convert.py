@@ -1,6 +1,6 @@
 """Makes the dated TOML of this folder from the collected facts: `python -m gateway.lists.convert [--check]`.
 
-Each entry keeps its source, basis and doubt. What the facts do not say stands in `facts/ours.toml`. No name of a
+Each entry keeps its source, basis and doubt. What the facts do not say stands in `facts/*.toml`. No name of a
 document, agency or act is written here. The result is loaded before it is written, so a list that the gateway would
 refuse is never made.
 """
@@ -23,7 +23,7 @@ EVERY_PUBLIC_SERVICE = "any public service"
 
 _GROUP = "group:"
 _BOTH = "both"
-_HEADING = """Made by `python -m gateway.lists.convert` from facts/*.csv and facts/ours.toml. Do not edit: edit those.
+_HEADING = """Made by `python -m gateway.lists.convert` from facts/*.csv and facts/*.toml. Do not edit: edit those.
 An absent key: not known, or not so."""
 
 
@@ -91,7 +91,7 @@ def _namings(facts: Facts, what: str, ids: set[str]) -> list[Table]:
     given = [item for item in facts.ours.get("naming", []) if what in item]
     unknown = {item[what] for item in given} - ids
     if unknown:
-        raise ConfigurationError(f"ours.toml: {what}: names of none that the facts have: {', '.join(sorted(unknown))}")
+        raise ConfigurationError(f"names.toml: {what}: names of none that the facts have: {', '.join(sorted(unknown))}")
     return [
         {
             "id": item[what],

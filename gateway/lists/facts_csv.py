@@ -1,4 +1,4 @@
-"""Reads the collected facts: six CSV files and `ours.toml`, with what they lack.
+"""Reads the collected facts: six CSV files and two TOML files of ours, with what they lack.
 
 Splitting and checking of cells only; what the lists make of them is `convert`'s.
 """
@@ -42,7 +42,11 @@ def read_facts(folder: Path) -> Facts:
             services=_rows(folder / "services.csv"),
             procedures=_rows(folder / "procedures.csv"),
             evidence={row["id"]: row for row in _rows(folder / "evidence.csv")},
-            ours=tomllib.loads((folder / "ours.toml").read_text("utf-8")),
+            ours={
+                key: value
+                for name in ("ours.toml", "names.toml")
+                for key, value in tomllib.loads((folder / name).read_text("utf-8")).items()
+            },
         )
     except (OSError, UnicodeDecodeError, csv.Error, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{folder}: the facts cannot be read: {error}") from error

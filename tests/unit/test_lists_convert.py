@@ -133,7 +133,7 @@ def test_special_data_without_a_named_ground_make_none(tmp_path: Path) -> None:
         ("groups.csv", ",justice-fhdyo,,,", ",justice-fhdyo,2022-13-01,,", "is no day"),
         ("ours.toml", 'id = "hiring"', 'id = "hire"', "no such procedures: hire"),
         ("ours.toml", '"labour-book-copy"', '"work-book"', "coverage of no such entries: work-book"),
-        ("ours.toml", 'group = "notaries"', 'group = "notary"', "group: names of none that the facts have: notary"),
+        ("names.toml", 'group = "notaries"', 'group = "notary"', "group: names of none that the facts have: notary"),
         (
             "ours.toml",
             'agency = "disability-commission"',
