@@ -144,7 +144,7 @@ async def test_a_demand_that_another_agency_has_sent_under_the_id_stands_in_nobo
     review = await dispute_on(here.bus, here.registry, exchange.demand_id, asked, DEADLINE_SECONDS)
     assert review.status == "upheld"
     other = objection_of("address-reference-certificate", "wrong_value", [], None)
-    with pytest.raises(NotFoundError, match="no answer to this document"):
+    with pytest.raises(NotFoundError, match="has no such document"):
         await dispute_on(here.bus, here.registry, exchange.demand_id, other, DEADLINE_SECONDS)
 
 
