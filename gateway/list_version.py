@@ -6,7 +6,7 @@ touches a disk.
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from gateway.access_ground import AccessGround
 from gateway.agencies import Agency, Membership, Procedure
 from gateway.evidence_directory import Alternatives, DirectoryEntry
 from gateway.legal_basis import LegalBasis
+from gateway.lists.near import did_you_mean
 from gateway.lists.reading import ListFile, Table, called
 from gateway.naming import Called, Naming, NamingKey
 from gateway.prohibited_list import Coverage, DocumentKind, ProhibitedEntry
@@ -241,10 +242,11 @@ def _check_references(lists: ListVersion) -> None:
     types = frozenset(evidence_type for _, evidence_type in lists.directory)
     scopes = frozenset(scope for procedure in lists.procedures.values() for scope in procedure.scopes)
 
-    def known(file: str, entry: str, what: str, names: Iterable[str], among: Iterable[str]) -> None:
+    def known(file: str, entry: str, what: str, names: Iterable[str], among: Collection[str]) -> None:
         strangers = sorted(set(names).difference(among))
         if strangers:
-            raise LawUnreadableError(f"{file}: {entry}: unknown {what}: {', '.join(map(called, strangers))}")
+            meant = did_you_mean(strangers[0], among)
+            raise LawUnreadableError(f"{file}: {entry}: unknown {what}: {', '.join(map(called, strangers))}{meant}")
 
     for membership in lists.memberships:
         known(GROUPS, f"member {membership.group}", "agency", [membership.agency], lists.agencies)

@@ -62,7 +62,8 @@ def explain(
     version, _, mode = chosen(session, lists)
     entries = [entry for entry in version.prohibited.values() if name in (entry.id, entry.document_type)]
     if not entries and DocumentType(name) not in version.documents:
-        raise NotFoundError("no entry and no document type of that name; `chopar prohibited list` shows all")
+        meant = _near(name, {*version.documents, *version.prohibited})
+        raise NotFoundError(f"no entry and no document type of that name{meant}; `chopar prohibited list` shows all")
     if requester:
         paper = entries[0].document_type if entries else DocumentType(name)
         question = _Question(
@@ -101,9 +102,13 @@ class _Question:
         from gateway.may_they_ask import Question, answered
 
         if AgencyId(requester) not in version.agencies:
-            raise NotFoundError("--requester: no agency of that id stands in the lists")
+            raise NotFoundError(
+                f"--requester: no agency of that id stands in the lists{_near(requester, version.agencies)}"
+            )
         if ProcedureId(procedure) not in version.procedures:
-            raise NotFoundError("--procedure: no procedure of that id stands in the lists")
+            raise NotFoundError(
+                f"--procedure: no procedure of that id stands in the lists{_near(procedure, version.procedures)}"
+            )
         if SubjectKind.OBJECT in (kind, about):
             raise ConfigurationError("--kind and --about: person or business")
         said = dict(_circumstance(text) for text in circumstances)
@@ -198,6 +203,12 @@ class _Question:
                 far += 1
         if far:
             yield f"  {words.page('considered_others', count=str(far))}"
+
+
+def _near(word: str, known: "Iterable[str]") -> str:
+    from gateway.lists.near import did_you_mean
+
+    return did_you_mean(word, known)
 
 
 def _circumstance(text: str) -> tuple[str, bool]:

@@ -1,6 +1,7 @@
 """`chopar prohibited lint | add | verify | diff | export | replay | history`: for those who keep the lists."""
 
 import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,13 @@ VersionArgument = Annotated[
     str,
     typer.Argument(help="A folder, a digest of a version on this machine, `in-force` or `shipped`.", metavar="LISTS"),
 ]
+
+
+class Shown(StrEnum):
+    """Tables of which there is an example."""
+
+    ENTRY = "entry"
+    GROUND = "ground"
 
 
 def register(app: typer.Typer) -> None:
@@ -63,21 +71,40 @@ def _flaw_row(flaw: "Flaw") -> dict[str, Any]:
 def add_(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="Tables: [[entry]], [[ground]], [[document]], [[alternatives]].", metavar="FILE")
-    ],
-    lists: FolderOption,
+        Path | None,
+        typer.Argument(help="Tables: [[entry]], [[ground]], [[document]], [[alternatives]].", metavar="FILE"),
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="Folder of lists (TOML) to change.", metavar="DIR")
+    ] = None,
+    example: Annotated[
+        Shown | None, typer.Option("--example", help="Only print a table to begin with, its keys explained.")
+    ] = None,
 ) -> int:
-    """Add what a file holds to a folder of lists, all of it or nothing."""
+    """Add what a file holds to a folder of lists, all of it or nothing; nothing if lint finds a new error.
+
+    To change or take out what is in the lists, edit the TOML files of the folder, then `lint` and `diff in-force DIR`.
+    """
     from gateway.bundle import alone, list_files
+    from gateway.given_keys import example as example_of
     from gateway.keeping import add
 
     session = Session.of(context)
+    if example is not None:
+        text = example_of(example.value)
+        session.output.show({"example": text}, *text.splitlines())
+        return ExitCode.DONE
+    if file is None or lists is None:
+        raise ConfigurationError("FILE and --lists DIR are due; --example entry, or ground, shows what FILE may hold")
     text = text_of(file)
     with alone(lists):
         files = list_files(lists)
         changed, names = add(files, text)
         flaws = _written(lists, files, changed)
-    session.output.show({"added": names, "flaws": flaws}, *[f"added: {name}" for name in names], *_told(flaws))
+    if flaws:
+        session.output.show({"added": [], "flaws": flaws}, "nothing was added:", *_told(flaws))
+        return ExitCode.NO
+    session.output.show({"added": names, "flaws": []}, *[f"added: {name}" for name in names])
     return ExitCode.DONE
 
 
@@ -88,6 +115,7 @@ def verify_(
     by: Annotated[str, typer.Option("--by", help="Who read the published text.", metavar="NAME")],
     text_ref: Annotated[str, typer.Option("--text-ref", help="Where it is published.", metavar="REF")],
     on: Annotated[str, typer.Option("--on", help="The day of reading; today if left out.", metavar="DATE")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Put it in the place of who said so before.")] = False,
 ) -> int:
     """Note that the published text of an act was read: in the mode `verified` this opens a ground."""
     from gateway.bundle import alone, list_files
@@ -95,19 +123,24 @@ def verify_(
 
     session = Session.of(context)
     day = day_given("--on", on) or today()
+    if day > today():
+        raise ConfigurationError(f"--on: {day} is still to come; the day on which the text was read is due")
     with alone(lists):
         files = list_files(lists)
-        changed = verify(files, name, by=by, text_ref=text_ref, on=day)
+        changed = verify(files, name, by=by, text_ref=text_ref, on=day, again=again)
         flaws = _written(lists, files, changed)
-    words = f"{name}: read as published by {by} on {day}; it holds when the lists are activated"
+    data = {"verified": None if flaws else name, "by": by, "on": day, "text_ref": text_ref, "flaws": flaws}
+    if flaws:
+        session.output.show(data, "nothing was written:", *_told(flaws))
+        return ExitCode.NO
     session.output.show(
-        {"verified": name, "by": by, "on": day, "text_ref": text_ref, "flaws": flaws}, words, *_told(flaws)
+        data, f"{name}: {by} has read the published text ({text_ref}) on {day}; it holds when the lists are activated"
     )
     return ExitCode.DONE
 
 
 def _written(folder: Path, before: dict[str, bytes], files: dict[str, bytes]) -> list[dict[str, Any]]:
-    """Write changed files, each whole, and say what lint finds beyond warnings.
+    """Write changed files, each whole, unless lint finds errors that were not there before: those are given back.
 
     What the others name is written first, so that whoever reads between two of them reads lists that can be understood.
     """
@@ -115,13 +148,17 @@ def _written(folder: Path, before: dict[str, bytes], files: dict[str, bytes]) ->
     from gateway.lint import errors, lint
     from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
 
+    there = set(errors(lint(ListVersion.from_files(before), today())))
+    new = [_flaw_row(flaw) for flaw in errors(lint(ListVersion.from_files(files), today())) if flaw not in there]
+    if new:
+        return new
     try:
         for name in dict.fromkeys((DOCUMENTS, PROHIBITED, DIRECTORY, GROUNDS, *files)):
             if files[name] != before[name]:
                 write_file(folder / name, files[name])
     except OSError as error:
         raise ConfigurationError(f"{folder}: the lists cannot be written there: {error.strerror}") from error
-    return [_flaw_row(flaw) for flaw in errors(lint(ListVersion.from_files(files), today()))]
+    return []
 
 
 def _told(flaws: list[dict[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ except ImportError:  # the extra `speed` is not there
     import tomllib as toml  # type: ignore[no-redef]
 
 _Word = TypeVar("_Word", bound=StrEnum)
+_DAY = re.compile(r"(?<![\w.\"-])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
 _CALLED = 120  # characters of an id in a sentence
 _PART = 1 << 17  # characters; they take some ten milliseconds
 _BEGINS_WITH_A_TABLE = re.compile(r"(?:[ \t\r]*(?:#[^\n]*)?\n)*\[\[").match
@@ -178,6 +179,17 @@ def tables_of(name: str, array: str, values: object) -> list[dict[str, Any]]:
     return values
 
 
+def _no_day(text: str) -> str:
+    """The first day of a text that there is not, which TOML's reader calls everything but that; else nothing."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for found in _DAY.findall(line.partition("#")[0]):
+            try:
+                date.fromisoformat(found)
+            except ValueError:
+                return f"line {number}: {found} is no day"
+    return ""
+
+
 def called(value: object) -> str:
     """What an entry calls itself, fit to stand in a sentence."""
     text = str(value)
@@ -198,10 +210,12 @@ def given_tables(text: str, arrays: Collection[str]) -> dict[str, list[dict[str,
     try:
         given = loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the file is no TOML: {error}") from error
+        raise ConfigurationError(f"the file is no TOML: {_no_day(text) or error}") from error
     due = ", ".join(f"[[{array}]]" for array in arrays)
-    if not given or not set(given) <= set(arrays):
-        raise ConfigurationError(f"the file holds something else, or nothing; due are tables: {due}")
+    others = ", ".join(f"[[{called(name)}]]" for name in given if name not in arrays)
+    if not given or others:
+        what = f"it holds something else: {others}" if others else "it holds nothing"
+        raise ConfigurationError(f"the file: {what}; due are tables: {due}")
     for array, tables in given.items():
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise ConfigurationError(f"{array}: write it as [[{array}]]")

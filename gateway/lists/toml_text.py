@@ -24,7 +24,7 @@ def document(heading: str, arrays: Mapping[str, Sequence[Table]]) -> str:
     for name, tables in arrays.items():
         for table in tables:
             parts.append(f"\n[[{name}]]\n")
-            parts.extend(f"{key} = {_value(value)}\n" for key, value in table.items() if not _absent(value))
+            parts.extend(f"{key} = {one_value(value)}\n" for key, value in table.items() if not _absent(value))
     return "".join(parts)
 
 
@@ -32,7 +32,8 @@ def _absent(value: Value) -> bool:
     return value is None or value is False or (not isinstance(value, int) and not value)
 
 
-def _value(value: Value) -> str:
+def one_value(value: Value) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -1,7 +1,9 @@
 """Keeping the lists: entries are added whole or not at all, an act is said to be read, differences are told."""
 
+import contextlib
 import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -12,12 +14,16 @@ import pytest
 from chopar.cli.main import main
 from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.messages.demand import FetchMode, Outcome
+from gateway.access_ground import AccessGround
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
 from gateway.connecting import connect
+from gateway.given_keys import KEYS, described, example
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
+from gateway.lists.reading import Table
+from gateway.prohibited_list import ProhibitedEntry
 from tests.edited_lists import edited
 from tests.oracle.asking import ask
 from tests.standing import LISTS
@@ -82,7 +88,9 @@ def test_what_else_stands_in_a_file_stays_as_it_is() -> None:
         signed = ['verified_by = "A. Lawyer"', "verified_on = 2026-11-20", 'text_ref = "a place"']
         assert come == ['text_read = "official"', *signed]
         assert len(read) == len(before) + len(signed)
-        again = verify({**files, file: "\n".join(read).encode()}, name, by="B. Lawyer", text_ref="c", on=READ_ON)
+        again = verify(
+            {**files, file: "\n".join(read).encode()}, name, by="B. Lawyer", text_ref="c", on=READ_ON, again=True
+        )
         assert again[file].count(b"Lawyer") == 1
 
 
@@ -116,13 +124,122 @@ def test_a_file_that_is_written_otherwise_is_changed_as_well(quirk: str) -> None
         ('[[entry]]\nname = "no id"\n', ConfigurationError),
         (ENTRY.replace("bank-reference-communal", "tax-debt-certificate-communal"), ConfigurationError),
         ("entry = " + "9" * 5000, ConfigurationError),
-        (ENTRY.replace("communal-organisations", "nobody"), LawUnreadableError),
-        (ENTRY.replace('disposition = "not_needed"', ""), LawUnreadableError),
+        (ENTRY.replace("communal-organisations", "nobody"), ConfigurationError),
+        (ENTRY.replace('disposition = "not_needed"', ""), ConfigurationError),
     ],
 )
 def test_what_cannot_be_added_changes_nothing(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         add(SHIPPED, text)
+
+
+def test_all_faults_of_a_file_are_told_at_once_and_what_may_have_been_meant() -> None:
+    wrong = (
+        ENTRY.replace("communal-organisations", "communal-organisation").replace('"in_force"', '"inforce"')
+        .replace('act = "an act"', "").replace("sources", "sourcs").replace("contract and", "contact and")
+        .replace('about = ["person"]', "about = 5")
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError) as caught:
+        add(SHIPPED, wrong + "\n[[ground]]\nid = 'g'\n")
+    told = str(caught.value)
+    for words in (
+        "entry bank-reference-communal: unknown key: sourcs; did you mean sources?",
+        "sources is missing: where it was read",
+        "unknown group: communal-organisation; did you mean communal-organisations",
+        "unknown scope: contact and service of a communal organisation; did you mean contract and service of",
+        "in_force_basis: 'inforce' is none of: in_force, act_date",
+        "act is missing: the act",
+        "about: a list of texts is due",
+        "ground g: holder is missing",
+        "ground g: requester_groups or requester_agencies is due",
+        "chopar prohibited add --example entry",
+    ):
+        assert words in told
+    assert ".toml" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ENTRY.replace("[[entry]]", "[[entrys]]"), r"\[\[entrys\]\]; due are tables: \[\[entry\]\]"),
+        (ENTRY.replace("2026-12-01", "2026-13-01"), "line 13: 2026-13-01 is no day"),
+        (
+            ENTRY.replace('"stated"\nsources', '"stated"\ncoverage = "any"\nsources'),
+            "unknown coverage: any; there are: ",
+        ),
+        (
+            ENTRY.replace("[[document]]", "[[document]]\nsource = 'x'"),
+            "^the given file: document bank-reference: unknown",
+        ),
+    ],
+)
+def test_a_fault_says_what_to_do(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        add(SHIPPED, text)
+
+
+@pytest.mark.parametrize("array", ["entry", "ground"])
+def test_the_example_can_be_added_and_explains_every_key(array: str) -> None:
+    text = example(array)
+    changed, [name] = add(SHIPPED, text)
+    assert name.startswith(f"{array} ")
+    lists = ListVersion.from_files(changed)
+    assert set(errors(lint(lists, READ_ON))) == set(errors(lint(BEFORE, READ_ON)))
+    for key in KEYS[array]:
+        assert key.says.startswith("written by") or f"\n# {key.name} = " in text or f"\n{key.name} = " in text
+
+
+class Recording(Table):
+    """A table that knows what was asked of it."""
+
+    def __init__(self, values: dict[str, object]) -> None:
+        super().__init__("", "", values)
+        self.asked: set[str] = set()
+
+    def optional_text(self, key: str) -> str:
+        self.asked.add(key)
+        return super().optional_text(key)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        self.asked.add(key)
+        return super().texts(key)
+
+    def day(self, key: str) -> date | None:
+        self.asked.add(key)
+        return super().day(key)
+
+    def flag(self, key: str) -> bool:
+        self.asked.add(key)
+        return super().flag(key)
+
+
+@pytest.mark.parametrize(("array", "read"), [("entry", ProhibitedEntry.read), ("ground", AccessGround.read)])
+def test_the_keys_that_are_explained_are_those_that_are_read(array: str, read: Callable[[Table], object]) -> None:
+    table = Recording({key.name: key.example for key in KEYS[array]})
+    with contextlib.suppress(LawUnreadableError):  # not all of them go together
+        read(table)
+    table.finish()
+    assert table.asked == {key.name for key in KEYS[array]}
+    due = {key.name: key.example for key in KEYS[array] if key.due}
+    for name in due:
+        with pytest.raises(LawUnreadableError):
+            read(Table("", "", {key: value for key, value in due.items() if key != name}))
+
+
+def test_the_keys_stand_in_the_document() -> None:
+    text = (LISTS.parents[1] / "docs" / "operations.md").read_text("utf-8")
+    for array in KEYS:
+        assert "\n".join(described(array)) in text
+
+
+def test_an_act_that_was_read_is_not_silently_read_by_another() -> None:
+    once = verify(SHIPPED, GROUND, by="A. Lawyer", text_ref="a place", on=READ_ON)
+    with pytest.raises(ConfigurationError, match=r"A\. Lawyer has read it on 2026-11-20, at a place; --again"):
+        verify(once, GROUND, by="B. Lawyer", text_ref="b", on=READ_ON)
+    with pytest.raises(
+        ConfigurationError, match=r"write first, in grounds\.toml of the lists, under the \[\[ground\]\]"
+    ):
+        verify(SHIPPED, "ground-identity-document-copy", by="A. Lawyer", text_ref="a place", on=READ_ON)
 
 
 def asked(lists: ListVersion) -> tuple[Outcome, str]:
@@ -235,6 +352,27 @@ def test_by_command_lists_are_exported_changed_looked_through_and_compared(tmp_p
     assert run("prohibited", "verify", GROUND, "--lists", str(mine), *signed, home=tmp_path)[0] == 0
     assert b"A. Lawyer" in (mine / "grounds.toml").read_bytes()
     assert run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)[0] == 2  # nothing is overwritten
+
+
+def test_by_command_what_lint_refuses_is_not_written(tmp_path: Path) -> None:
+    mine, entry = tmp_path / "mine", tmp_path / "entry.toml"
+    run("prohibited", "export", str(mine), "--of", "shipped", home=tmp_path)
+    entry.write_text(ENTRY.replace("bank-reference-communal", "My Entry"))
+    code, out, _ = run("prohibited", "add", str(entry), "--lists", str(mine), home=tmp_path)
+    assert code == 1
+    assert "nothing was added" in out
+    assert "My Entry: bad_id" in out
+    assert list_files(mine) == SHIPPED
+    signed = ("--by", "A. Lawyer", "--text-ref", "a place", "--on", "9999-01-01")
+    code, _, err = run("prohibited", "verify", GROUND, "--lists", str(mine), *signed, home=tmp_path)
+    assert code == 2
+    assert "still to come" in err
+    assert list_files(mine) == SHIPPED
+    assert run("prohibited", "add", str(entry), home=tmp_path)[0] == 2
+    assert run("prohibited", "add", "--example", "ground", home=tmp_path)[1] == example("ground")
+    code, _, err = run("prohibited", "explain", "tax-debt-certificat", home=tmp_path)
+    assert code == 1
+    assert "did you mean tax-debt-certificate" in err
 
 
 def test_by_command_an_error_is_exit_code_one_and_an_unreadable_list_too(tmp_path: Path) -> None:
