@@ -148,13 +148,17 @@ def trace(
     context: typer.Context,
     demand_id: Annotated[str, typer.Argument(metavar="ID", help="The demand's id, as `demand create` printed it.")],
 ) -> int:
-    """Show every hop of a demand with its time: topic, partition, offset, record; no identifier and no body."""
-    from chopar.cli.demand_trace import hops_of, read_demand_id, to_json, to_text
+    """Show every hop of a demand with its time: topic, partition, offset, record; no identifier and no body.
+
+    Hops of demands that belong to it, by which the next holder was asked, are shown too.
+    """
+    from chopar.cli.demand_followings import trace_in
+    from chopar.cli.demand_trace import read_demand_id, to_json, to_text
 
     session = Session.of(context)
     demand = read_demand_id(demand_id)
-    hops = session.run(lambda: hops_of(demand, session.bus()))
-    session.output.show(to_json(demand, hops), *to_text(hops))
+    hops, follows = session.run(lambda: trace_in(session, demand))
+    session.output.show(to_json(demand, hops, follows), *to_text(hops, follows))
     return 0
 
 

@@ -57,6 +57,7 @@ class DocumentAnswer:
         arrived_ms: since the demand was sent; None while something is waited for.
         request_id: by which an answer finds its document.
         asked_next: the demand by which the next holder is asked, once one had no record.
+        without_record: the holders that had none before the next was asked, in order.
     """
 
     document_type: str
@@ -74,6 +75,7 @@ class DocumentAnswer:
     request_id: bytes | None = field(default=None, repr=False)
     alternatives: tuple[Alternative, ...] = ()
     asked_next: UUID | None = None
+    without_record: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As it is printed."""
@@ -90,6 +92,7 @@ class DocumentAnswer:
             "unavailable": self.unavailable,
             "register_coverage": self.register_coverage,
             "alternatives": [one.model_dump(mode="json") for one in self.alternatives],
+            "without_record": list(self.without_record),
         }
 
 
@@ -240,8 +243,12 @@ def _with(document: DocumentAnswer, event: Delivered | Undelivered, elapsed_ms: 
     if not by_next and (document.request_id is None or document.request_id != event.document.request_id):
         return document
     ends = event.ends and event.followed_by is None  # no record is shown, and not the end while the next is asked
+    before = document.without_record
+    if event.followed_by is not None and event.document.provider is not None:
+        before = (*before, event.document.provider)
     return replace(
         document,
+        without_record=before,
         provider=event.document.provider,
         asked_next=event.followed_by or document.asked_next,
         evidence=event.evidence,

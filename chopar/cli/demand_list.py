@@ -35,6 +35,7 @@ class RecentDemand:
         outcomes: how many documents came to each outcome.
         state: `late` if an answer is overdue, `open` if one is waited for, else `ended`.
         refused: the code, if the whole demand was refused.
+        follows: the demand whose holder had no record, so that this one asks the next.
     """
 
     demand_id: UUID
@@ -45,6 +46,7 @@ class RecentDemand:
     outcomes: dict[str, int]
     state: State
     refused: str | None
+    follows: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -120,6 +122,7 @@ def to_json(demands: Sequence[RecentDemand]) -> list[dict[str, Any]]:
             "outcomes": demand.outcomes,
             "state": demand.state,
             "refused": demand.refused,
+            "follows": str(demand.follows) if demand.follows is not None else None,
         }
         for demand in demands
     ]
@@ -129,6 +132,7 @@ def to_text(demands: Sequence[RecentDemand]) -> list[Table | str]:
     """As a table."""
     if not demands:
         return ["no demands yet"]
+    linked = any(demand.follows is not None for demand in demands)
     rows = [
         (
             instant(demand.received_at),
@@ -138,10 +142,12 @@ def to_text(demands: Sequence[RecentDemand]) -> list[Table | str]:
             demand.subject_kind,
             ", ".join(f"{count} {outcome}" for outcome, count in demand.outcomes.items()),
             demand.state if demand.refused is None else f"{demand.state} ({demand.refused})",
+            *((demand.follows,) if linked else ()),
         )
         for demand in demands
     ]
-    return [Table(("received", "demand", "requester", "procedure", "about", "outcomes", "state"), rows)]
+    columns = ("received", "demand", "requester", "procedure", "about", "outcomes", "state")
+    return [Table((*columns, "follows") if linked else columns, rows)]
 
 
 def _demand(message: ExchangeRecorded, resolution: ResolutionEntry, final: set[bytes], now: datetime) -> RecentDemand:
@@ -159,4 +165,5 @@ def _demand(message: ExchangeRecorded, resolution: ResolutionEntry, final: set[b
         outcomes=dict(Counter(document.outcome for document in resolution.documents)),
         state="late" if late else "open" if waiting else "ended",
         refused=resolution.refused,
+        follows=resolution.follows.demand_id if resolution.follows is not None else None,
     )

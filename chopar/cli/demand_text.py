@@ -60,6 +60,10 @@ def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str
     for (code, provider), types in said.items():
         sentence = texts.say("next_step", code, language, holder=provider or "-")
         yield f"{', '.join(dict.fromkeys(types))}: {sentence}"
+    for document in answer.documents:
+        if document.without_record:
+            then = "" if document.provider in document.without_record else f"; {document.provider} was asked next"
+            yield f"{document.document_type}: {', '.join(document.without_record)} had no record{then}"
     for code in sorted({document.unavailable for document in answer.documents if document.unavailable}):
         yield f"{code}: {texts.say('unavailable', code, language)}"
     reasons = {document.code for document in answer.documents if document.outcome == "refused" and document.code}

@@ -3,9 +3,10 @@
 Bodies are not decoded: a trace shows when and where, never about whom or what.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import parse_demand_id, uuid7_milliseconds
 from chopar.topics import DEAD_LETTER_SUFFIX, PARTITIONS, TOPICS, Key, dead_letter_topic
 
-_CLOCKS_APART_MS = 2 * 60 * 1000
+CLOCKS_APART_MS = 2 * 60 * 1000
 """A demand's id may be that much ahead of the broker's clock, so its record may be stamped that much earlier."""
 
 _BATCH = 2000
@@ -30,12 +31,14 @@ class Hop:
     """One record on a demand's way.
 
     Attributes:
+        demand_id: whose hop it is.
         at: broker time.
         record: full name of its Avro record, from the header; None if there is none.
         source: who sent it, from the header.
         caused_by: topic/partition/offset of the record that it follows from.
     """
 
+    demand_id: UUID
     at: datetime
     topic: str
     partition: int
@@ -69,20 +72,29 @@ async def hops_of(demand_id: UUID, bus: Bus) -> list[Hop]:
     await admin.start()
     try:
         partitions = _where_to_look(await admin.partitions(), partition_of(key, PARTITIONS))
-        since = uuid7_milliseconds(demand_id) - _CLOCKS_APART_MS
+        since = uuid7_milliseconds(demand_id) - CLOCKS_APART_MS
         start = await admin.offsets_at(partitions, max(0, since))
         ends = await admin.end_offsets(partitions)
     finally:
         await admin.stop()
     unread = {partition: end for partition, end in ends.items() if start[partition] < end}
-    hops = [_hop(record) for record in await read_to(bus, start, unread, key)]
+    hops = [_hop(demand_id, record) for record in await read_to(bus, start, unread, key)]
     if not hops:
         raise NotFoundError("no record of this demand is in Kafka: it was not sent here, or its records have expired")
+    return in_order(hops)
+
+
+def in_order(hops: Sequence[Hop]) -> list[Hop]:
+    """Hops in the order of their times."""
     return sorted(hops, key=lambda hop: (hop.at, _rank(hop.topic), hop.offset))
 
 
 async def read_to(
-    bus: Bus, start: dict[TopicPartition, int], ends: dict[TopicPartition, int], key: bytes | None = None
+    bus: Bus,
+    start: dict[TopicPartition, int],
+    ends: dict[TopicPartition, int],
+    key: bytes | None = None,
+    prefix: bytes = b"",
 ) -> list[Record]:
     """What lies from `start` up to `ends`, of the partitions that `ends` names.
 
@@ -91,6 +103,7 @@ async def read_to(
         start: from which offset on, by partition.
         ends: up to which.
         key: of the records that are wanted, so that the others are not kept; None: all are.
+        prefix: how their keys begin.
     """
     if not ends:
         return []
@@ -103,20 +116,34 @@ async def read_to(
                 records += [
                     record
                     for record in batch
-                    if record.offset < ends[record.topic_partition] and key in (None, record.key)
+                    if record.offset < ends[record.topic_partition]
+                    and key in (None, record.key)
+                    and (record.key or b"").startswith(prefix)
                 ]
         return records
     finally:
         await reader.stop()
 
 
-def to_json(demand_id: UUID, hops: Sequence[Hop]) -> dict[str, Any]:
-    """As it is printed."""
+def to_json(
+    demand_id: UUID, hops: Sequence[Hop], follows: Mapping[UUID, UUID | None] = MappingProxyType({})
+) -> dict[str, Any]:
+    """As it is printed.
+
+    Args:
+        demand_id: that was asked for.
+        hops: of it and of those that belong to it, in order.
+        follows: those that belong to it, each with the one that it follows.
+    """
     began = hops[0].at
+    before = follows.get(demand_id)
     return {
         "demand_id": str(demand_id),
+        "follows": str(before) if before is not None else None,
+        "followed_by": [str(one) for one, other in follows.items() if other == demand_id],
         "hops": [
             {
+                "demand_id": str(hop.demand_id),
                 "at": hop.at,
                 "after_ms": _milliseconds(began, hop),
                 "topic": hop.topic,
@@ -131,22 +158,31 @@ def to_json(demand_id: UUID, hops: Sequence[Hop]) -> dict[str, Any]:
     }
 
 
-def to_text(hops: Sequence[Hop]) -> list[Table | str]:
-    """As a table."""
+def to_text(hops: Sequence[Hop], follows: Mapping[UUID, UUID | None] = MappingProxyType({})) -> list[Table | str]:
+    """As a table for each demand, those that follow behind the one that they follow."""
     began = hops[0].at
-    rows = [
-        (
-            instant(hop.at),
-            f"+{_milliseconds(began, hop)}",
-            (hop.record or "?").rpartition(".")[2],
-            hop.source,
-            f"{hop.topic}/{hop.partition}/{hop.offset}",
-            hop.caused_by,
-        )
-        for hop in hops
-    ]
     columns = ("broker time", "ms", "record", "from", "topic/partition/offset", "follows from")
-    return [Table(columns, rows, right=frozenset({"ms"}))]
+    several = len({hop.demand_id for hop in hops}) > 1
+    parts: list[Table | str] = []
+    for demand_id in dict.fromkeys(hop.demand_id for hop in hops):
+        rows = [
+            (
+                instant(hop.at),
+                f"+{_milliseconds(began, hop)}",
+                (hop.record or "?").rpartition(".")[2],
+                hop.source,
+                f"{hop.topic}/{hop.partition}/{hop.offset}",
+                hop.caused_by,
+            )
+            for hop in hops
+            if hop.demand_id == demand_id
+        ]
+        before = follows.get(demand_id)
+        title = f"demand {demand_id}" if several else ""
+        if before is not None:
+            title = f"demand {demand_id} asks the next holder: it follows {before}, whose holder had no record"
+        parts.append(Table(columns, rows, title, right=frozenset({"ms"})))
+    return parts
 
 
 def _where_to_look(topics: dict[str, int], partition: int) -> list[TopicPartition]:
@@ -164,8 +200,9 @@ def _where_to_look(topics: dict[str, int], partition: int) -> list[TopicPartitio
     return found
 
 
-def _hop(record: Record) -> Hop:
+def _hop(demand_id: UUID, record: Record) -> Hop:
     return Hop(
+        demand_id=demand_id,
         at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
         topic=record.topic,
         partition=record.partition,

@@ -10,6 +10,13 @@ import pytest
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus
+from chopar.cli.demand_followings import followings_of
+from chopar.cli.demand_list import recent
+from chopar.cli.demand_list import to_text as list_text
+from chopar.cli.demand_trace import hops_of
+from chopar.cli.demand_trace import to_json as trace_json
+from chopar.cli.demand_trace import to_text as trace_text
+from chopar.cli.output import Table
 from chopar.completion import Delivered
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandResolved
@@ -113,6 +120,27 @@ async def told_by_the_second(here: World) -> None:
     assert [event.asked_by for event in delivered] == [None, second.demand_id]
 
 
+async def shown_together(here: World) -> None:
+    """`demand trace` and `demand list` say of each of the two that it belongs to the other."""
+    first, second = (one.demand_id for one in sorted(await sent(here), key=lambda one: one.follows is not None))
+    for asked in (first, second):
+        follows = await followings_of(asked, here.bus, here.registry)
+        assert follows == {first: None, second: first}
+        hops = [hop for one in follows for hop in await hops_of(one, here.bus)]
+        printed = trace_json(asked, hops, follows)
+        assert (printed["follows"], printed["followed_by"]) == (
+            (None, [str(second)]) if asked == first else (str(first), [])
+        )
+        tables = [part for part in trace_text(hops, follows) if isinstance(part, Table)]
+        assert [str(first) in table.title for table in tables] == [True, True]
+        assert [len(list(table.rows)) for table in tables] == [6, 6]
+    listed = await recent(here.bus, here.registry, None, 20, here.clock())
+    assert {one.demand_id: one.follows for one in listed} == {first: None, second: first}
+    [table] = list_text(listed)
+    assert isinstance(table, Table)
+    assert table.columns[-1] == "follows"
+
+
 @pytest.mark.broker
 async def test_who_has_no_record_is_followed_by_the_next_on_a_real_broker(
     tmp_path: Path, kafka: Callable[[], Bus]
@@ -132,6 +160,7 @@ async def test_who_has_no_record_is_followed_by_the_next_and_the_log_says_whom_i
     [named] = [one for one in follows if one is not None]
     first = next(one for one in await sent(here) if one.follows is None)
     assert named.demand_id == first.demand_id
+    await shown_together(here)
     accesses = sorted(one.access.provider for one in records if one.access is not None)
     assert accesses == sorted([FIRST[0], SECOND[0]]), "the third was never asked"
 

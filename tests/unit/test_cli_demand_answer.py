@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from chopar.cli import demand_text
 from chopar.cli.demand_answer import (
     WRONG_USE_CODES,
     Answer,
@@ -29,6 +30,7 @@ from chopar.messages.demand import (
     Rule,
 )
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
+from chopar.texts import Texts
 
 DEMAND_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789012")
 NEXT_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789013")
@@ -156,6 +158,7 @@ def test_the_object_has_exactly_the_promised_keys() -> None:
         "unavailable",
         "register_coverage",
         "alternatives",
+        "without_record",
     }
     assert set(shown["rule"]) == {
         "entry",
@@ -238,6 +241,11 @@ def test_refused_before_sending() -> None:
     assert answer.documents[0].person_may_be_asked is PersonMayBeAsked.NO
 
 
+def said(answer: Answer) -> list[object]:
+    """The sentences below the table."""
+    return list(demand_text.parts(answer, Texts.shipped())[1:])
+
+
 def test_the_answer_of_a_next_holder_finds_the_paper_that_the_first_had_no_record_of() -> None:
     first, second = resolved(Outcome.FETCH, "ground", 1), resolved(Outcome.FETCH, "ground", 2)
     answer = Answer(DEMAND_ID, False, ()).after(message(first, second), 1.0)
@@ -251,6 +259,9 @@ def test_the_answer_of_a_next_holder_finds_the_paper_that_the_first_had_no_recor
     assert (other.status, other.documents[0].provider, other.documents[0].unavailable) == ("answered", "another", None)
     assert other.documents[0].evidence == {"has_debt": False}
     assert other.documents[1].evidence == {"has_debt": True}
+    assert other.documents[0].without_record == (first.provider,)
+    assert f"{first.document_type}: {first.provider} had no record; another was asked next" in said(other)
+    assert f"{first.document_type}: {first.provider} had no record" in said(answer)
     # Nobody could be asked, or nobody answered: what was said last stands.
     stands = ended(answer, 5.0)
     assert (stands.status, stands.documents[0].unavailable, stands.exit_code()) == ("answered", "no_record", 1)
