@@ -190,7 +190,7 @@ def faults(array: str, table: Mapping[str, Any], known: Mapping[str, frozenset[s
     for key in keys.values():
         if key.name not in table:
             if key.due:
-                among = f", one of: {_among(key)}" if key.words else ""
+                among = f"; one of: {_among(key)}" if key.words else ""
                 yield f"{key.name} is missing: {key.says}{among}"
             continue
         value = table[key.name]

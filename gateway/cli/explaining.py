@@ -63,7 +63,7 @@ def explain(
     entries = [entry for entry in version.prohibited.values() if name in (entry.id, entry.document_type)]
     if not entries and DocumentType(name) not in version.documents:
         meant = _near(name, {*version.documents, *version.prohibited})
-        raise NotFoundError(f"no entry and no document type of that name{meant}; `chopar prohibited list` shows all")
+        raise NotFoundError(f"no entry and no document type of that name{meant}: `chopar prohibited list` shows all")
     if requester:
         paper = entries[0].document_type if entries else DocumentType(name)
         question = _Question(

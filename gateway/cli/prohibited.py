@@ -26,6 +26,7 @@ from gateway.cli.in_force import bring_into_force, day_given, today
 from gateway.cli.keeping import register
 from gateway.lint import require_sound
 from gateway.list_version import ListVersion
+from gateway.lists.near import did_you_mean
 from gateway.pages.names import name_of
 from gateway.prohibited_list import ProhibitedEntry
 
@@ -60,7 +61,7 @@ def list_(
     day = day_given("--on", on)
     version = chosen(session, lists).version
     if requester and AgencyId(requester) not in version.agencies:
-        raise NotFoundError("no agency of that id stands in the lists")
+        raise NotFoundError(f"no agency of that id stands in the lists{did_you_mean(requester, version.agencies)}")
     entries = [
         entry
         for entry in version.prohibited.values()

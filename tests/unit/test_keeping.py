@@ -22,6 +22,7 @@ from gateway.given_keys import KEYS, described, example
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
+from gateway.lists.near import did_you_mean
 from gateway.lists.reading import Table
 from gateway.prohibited_list import ProhibitedEntry
 from tests.edited_lists import edited
@@ -143,10 +144,10 @@ def test_all_faults_of_a_file_are_told_at_once_and_what_may_have_been_meant() ->
         add(SHIPPED, wrong + "\n[[ground]]\nid = 'g'\n")
     told = str(caught.value)
     for words in (
-        "entry bank-reference-communal: unknown key: sourcs; did you mean sources?",
+        "entry bank-reference-communal: unknown key: sourcs (did you mean sources?",
         "sources is missing: where it was read",
-        "unknown group: communal-organisation; did you mean communal-organisations",
-        "unknown scope: contact and service of a communal organisation; did you mean contract and service of",
+        "unknown group: communal-organisation (did you mean communal-organisations",
+        "unknown scope: contact and service of a communal organisation (did you mean contract and service of",
         "in_force_basis: 'inforce' is none of: in_force, act_date",
         "act is missing: the act",
         "about: a list of texts is due",
@@ -165,7 +166,7 @@ def test_all_faults_of_a_file_are_told_at_once_and_what_may_have_been_meant() ->
         (ENTRY.replace("2026-12-01", "2026-13-01"), "line 13: 2026-13-01 is no day"),
         (
             ENTRY.replace('"stated"\nsources', '"stated"\ncoverage = "any"\nsources'),
-            "unknown coverage: any; there are: ",
+            r"unknown coverage: any \(there are: announced-30; communal-32; references-73\)",
         ),
         (
             ENTRY.replace("[[document]]", "[[document]]\nsource = 'x'"),
@@ -230,6 +231,17 @@ def test_the_keys_stand_in_the_document() -> None:
     text = (LISTS.parents[1] / "docs" / "operations.md").read_text("utf-8")
     for array in KEYS:
         assert "\n".join(described(array)) in text
+
+
+def test_what_somebody_may_have_meant() -> None:
+    known = ["tax-debt", "communal-organisations", "communal-offices", "photo"]
+    assert did_you_mean("tax-det", known) == " (did you mean tax-debt?)"
+    assert did_you_mean("communal", known) == " (did you mean communal-offices or communal-organisations?)"
+    assert did_you_mean("any", known) == " (there are: communal-offices; communal-organisations; photo; tax-debt)"
+    many = [f"number-{number:02}" for number in range(40)]
+    assert did_you_mean("any", many).startswith(" (there are 40: number-00; number-01; ")
+    assert did_you_mean("any", many).endswith("number-23; ...)")
+    assert did_you_mean("any", []) == ""
 
 
 def test_an_act_that_was_read_is_not_silently_read_by_another() -> None:
