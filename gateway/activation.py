@@ -1,7 +1,7 @@
 """Brings a list version into force: installs the bundle, learns the schema ids, appends a `ListActivated`.
 
-Run by those who keep the lists (`python -m gateway --activate`). It appends only if something differs from what will
-hold last, says from when it holds, and does not wait for it.
+Run by those who keep the lists (`python -m gateway --activate`). It appends only if something differs from what would
+hold at its own time, says from when it holds, and does not wait for it. What is planned for later stays as it is.
 """
 
 import hashlib
@@ -64,13 +64,14 @@ async def activate(
     lists: Mapping[str, bytes],
     home: Path,
     lists_folder: Path,
-    fetch_mode: FetchMode,
+    fetch_mode: FetchMode | None,
     lead_seconds: int,
-    secret_version: int,
+    secret_version: int | None,
     activated_by: str,
     clock: Callable[[], datetime],
     at: datetime | None = None,
     leave_others: bool = False,
+    instead_of: Activation | None = None,
 ) -> Activated:
     """Bring lists into force; those in which lint finds an error do not come into force, whoever asks for it.
 
@@ -78,16 +79,18 @@ async def activate(
         lists: the TOML files, by name; what else is among them stays out.
         home: where the gateway's secret lies; made if there is none of this version.
         lists_folder: the gateway's list directory.
-        fetch_mode: which access grounds are opened.
+        fetch_mode: which access grounds are opened; None: as they would be at that time, `verified` at first.
         lead_seconds: of the first activation; later ones are bound by that one's.
+        secret_version: None: the one that would hold at that time, 1 at first.
         clock: aware UTC time; says from when it holds, and the day on which the lists are looked through.
         at: from when it is to hold; as soon as it can if left out (the first one holds at once, whatever it says).
-        leave_others: whether a newest activation that is somebody else's stays as it is.
+        leave_others: whether nothing is done where somebody else's activation would hold then, or later.
+        instead_of: what was found to hold at that time, if it has to be that still.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
-        ConfigurationError: lint finds an error in them, they cannot be written, `at` is too soon to count, or the
-            secret is not the one that was activated.
+        ConfigurationError: lint finds an error in them, they cannot be written, `at` is too soon to count,
+            something else than `instead_of` holds then, or the secret is not the one that was activated.
         LawIncompleteError: a schema of before is to be accepted further, and its list version is not here.
         UnavailableError: broker or schema registry do not answer, or a schema is not registered.
     """
@@ -100,13 +103,18 @@ async def activate(
         for r, t in texts.items()
     ]
     law = await read_law(bus, files)
-    newest = law.newest()
-    former = _former_writers(newest, written, lists_folder)
+    effective_at = effective_from(law, at, clock())
+    effective_ms = int(effective_at.timestamp() * 1000)
+    before = law.held_at(effective_ms)
+    if instead_of is not None and (before is None or before.offset != instead_of.offset):
+        raise ConfigurationError("somebody else activated lists meanwhile: nothing was activated; begin again")
+    former = _former_writers(before, written, lists_folder)
     further = {f"{schema.record}~{schema.sha256.hex()[:12]}": text for schema, text in former.items()}
     digest = install(with_schemas(files_of_lists, texts | further), lists_folder)
     schemas = (*written, *former)
+    fetch_mode = fetch_mode or (before.message.fetch_mode if before else FetchMode.VERIFIED)
+    secret_version = secret_version or (before.message.secret_version if before else 1)
     check = _secret_check(law, home, secret_version)
-    effective_at = _effective_at(law, at, clock())
     message = ListActivated(
         list_digest=digest,
         fetch_mode=fetch_mode,
@@ -115,13 +123,13 @@ async def activate(
         rules_number=RULES_NUMBER,
         schemas=schemas,
         effective_at=effective_at,
-        lead_seconds=newest.message.lead_seconds if newest else lead_seconds,
+        lead_seconds=before.message.lead_seconds if before else lead_seconds,
         activated_by=activated_by,
     )
-    foreign = leave_others and newest is not None and newest.message.activated_by != activated_by
-    if newest and (foreign or _same(newest.message, message)):
-        coming = law.counted()[1:] and newest.message.effective_at > clock()
-        return Activated(newest.message, is_new=False, effective_at=newest.message.effective_at if coming else None)
+    others = [one for one in (before, *law.to_come(effective_ms)) if one and one.message.activated_by != activated_by]
+    if before and ((leave_others and others) or _same(before.message, message)):
+        coming = before is not law.counted()[0] and before.message.effective_at > clock()
+        return Activated(before.message, is_new=False, effective_at=before.message.effective_at if coming else None)
     ids = {schema.record: schema.id for schema in schemas}
     value = frame(ids[ListActivated.RECORD], encode_body(files.parsed(ListActivated.RECORD), message))
     producer = bus.producer("gateway.activation")
@@ -132,11 +140,11 @@ async def activate(
         await producer.stop()
     if isinstance(sent, ChoparError):
         raise sent
-    return Activated(message, is_new=True, effective_at=effective_at if newest else None)
+    return Activated(message, is_new=True, effective_at=effective_at if before else None)
 
 
 def _former_writers(
-    newest: Activation | None, written: list[AcceptedSchema], lists_folder: Path
+    before: Activation | None, written: list[AcceptedSchema], lists_folder: Path
 ) -> dict[AcceptedSchema, str]:
     """The schemas that agencies were allowed to write so far, by libraries of before, with their texts.
 
@@ -146,17 +154,17 @@ def _former_writers(
     accepted = {model.RECORD for model in ACCEPTED}
     former = [
         schema
-        for schema in (newest.message.schemas if newest is not None else ())
+        for schema in (before.message.schemas if before is not None else ())
         if schema.record in accepted and schema.sha256 not in known
     ]
-    if newest is None or not former:
+    if before is None or not former:
         return {}
-    texts = schema_texts(load(newest.message.list_digest, lists_folder))
+    texts = schema_texts(load(before.message.list_digest, lists_folder))
     return {schema: texts[schema.sha256] for schema in former}
 
 
-def _effective_at(law: Law, at: datetime | None, now: datetime) -> datetime:
-    """When an activation that is appended now takes effect.
+def effective_from(law: Law, at: datetime | None, now: datetime) -> datetime:
+    """When an activation that is appended now takes effect: as asked for, else as soon as it can.
 
     Raises:
         ConfigurationError: it is asked for sooner than the lead allows.

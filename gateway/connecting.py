@@ -5,8 +5,8 @@ where the agency is a new one. What is named there already takes the place of wh
 a holder is connected opens no data: access grounds do.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
@@ -80,26 +80,34 @@ def doubts(before: ListVersion, changed: Iterable[DirectoryEntry]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A holding as it stands: `entry` as it will be, `connected` now, and when that becomes otherwise."""
+    """A holding as it stands: `entry` as it is or comes to be, `connected` now, and when that becomes otherwise."""
 
     entry: DirectoryEntry
     connected: bool
     changes_at: datetime | None
 
 
-def holdings(now: ListVersion, last: ListVersion, changes_at: datetime | None) -> list[Held]:
-    """The holdings of a directory of which another version may be activated and not hold yet.
+def holdings(now: ListVersion, to_come: Sequence[tuple[datetime, ListVersion]] = ()) -> list[Held]:
+    """The holdings of a directory of which other versions may be planned.
 
     Args:
         now: the lists that hold.
-        last: those that will hold last; the same where nothing is to come.
-        changes_at: from when they do.
+        to_come: those that are planned, and from when they hold, in that order.
     """
+    places = dict.fromkeys(place for lists in (now, *(one for _, one in to_come)) for place in lists.directory)
     found = []
-    for place, entry in last.directory.items():
-        before = now.directory.get(place)
-        connected = before is not None and before.connected
-        found.append(Held(entry, connected, changes_at if connected is not entry.connected else None))
+    for place in places:
+        held = now.directory.get(place)
+        connected = held is not None and held.connected
+        entry, changes_at = held, None
+        for at, lists in to_come:
+            planned = lists.directory.get(place)
+            if (planned is not None and planned.connected) is not connected:
+                entry, changes_at = planned or (held and replace(held, connected=False)), at
+                break
+            entry = entry or planned
+        if entry is not None:
+            found.append(Held(entry, connected, changes_at))
     return found
 
 

@@ -98,6 +98,16 @@ class Law:
         """The activations that count, in the order in which they come into force."""
         return tuple(self._activations)
 
+    def to_come(self, timestamp_ms: int) -> tuple[Activation, ...]:
+        """Those that come to hold after this broker time, in order; not those that another outdoes at their moment."""
+        later = self._activations[1:]
+        ends = [one.effective_at_ms for one in later[1:]]
+        return tuple(
+            one
+            for number, one in enumerate(later)
+            if one.effective_at_ms > timestamp_ms and one.effective_at_ms not in ends[number : number + 1]
+        )
+
     def newest(self) -> Activation | None:
         """The one that will hold last of all that were read."""
         return self._activations[-1] if self._activations else None

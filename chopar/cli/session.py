@@ -13,6 +13,8 @@ from chopar.cli.output import Format, Output
 from chopar.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
+    import datetime
+
     import httpx2
     import typer
 
@@ -147,6 +149,12 @@ class Session:
         from chopar.cli.login import who
 
         return who(by, self.environ)
+
+    def now(self) -> "datetime.datetime":
+        """The aware UTC time."""
+        import datetime
+
+        return datetime.datetime.now(datetime.UTC)
 
     def home(self) -> Path:
         """The folder of the stack's state: CHOPAR_HOME, else the nearest `.chopar` upwards, else the checkout's."""

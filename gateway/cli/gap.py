@@ -7,7 +7,8 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table, instant
 from chopar.cli.session import Session
-from gateway.cli.chosen import counted
+from gateway.cli.chosen import counted, say_planned
+from gateway.cli.in_force import InForce, in_force, lists_of
 
 app = typer.Typer(name="gap", no_args_is_help=True, rich_markup_mode=None)
 
@@ -23,13 +24,14 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", help="Also those that are closed by now.")] = False,
     requester: Annotated[str, typer.Option("--requester", help="Only of this agency.", metavar="ID")] = "",
 ) -> int:
-    """List gaps by requester, document, holder and reason, the most frequent first, and since when they are met."""
+    """List gaps by requester, document, holder and reason, the most frequent first, and since when they are met.
+
+    A gap is open if it is by the lists in force now, whatever is planned.
+    """
     session = Session.of(context)
-    rows = [
-        row
-        for row in session.run(lambda: _rows(session))
-        if (all_ or row["open"]) and requester in ("", row["requester"])
-    ]
+    found, standing = session.run(lambda: _rows(session))
+    say_planned(session, standing)
+    rows = [row for row in found if (all_ or row["open"]) and requester in ("", row["requester"])]
     table = Table(
         ("requester", "document", "missing", "to connect or to read", "count", "since", "last"),
         [
@@ -50,14 +52,12 @@ def list_(
     return ExitCode.DONE
 
 
-async def _rows(session: Session) -> list[dict[str, Any]]:
+async def _rows(session: Session) -> tuple[list[dict[str, Any]], InForce]:
     from dataclasses import asdict
 
-    from gateway.cli.in_force import files_in_force
     from gateway.cli.recorded import recorded
     from gateway.gaps import gaps
-    from gateway.list_version import ListVersion
 
-    files, message = await files_in_force(session, session.bus())
-    found = gaps(await recorded(session, None, None), ListVersion.from_files(files), message.fetch_mode)
-    return [asdict(gap) for gap in found]
+    standing = await in_force(session, session.bus())
+    lists, mode = lists_of(session, standing.held), standing.held.message.fetch_mode
+    return [asdict(gap) for gap in gaps(await recorded(session, None, None), lists, mode)], standing

@@ -1,20 +1,21 @@
 """How a command brings a folder of lists into force on the running stack, and what is in force there."""
 
 import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.messages.demand import FetchMode
-from gateway.tashkent import day_of
+from gateway.tashkent import TASHKENT, day_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chopar.bus.port import Bus
-    from chopar.messages.law import ListActivated
     from gateway.activation import Activated
+    from gateway.law import Activation
     from gateway.list_version import ListVersion
 
 
@@ -58,79 +59,134 @@ def text_of(file: Path) -> str:
     return text
 
 
-async def newest(bus: "Bus") -> "ListActivated | None":
-    """The activation that will hold last; None if there is none.
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What holds now, by the rule of the gateway, and what is planned to hold from later times, in their order."""
+
+    held: "Activation"
+    to_come: "tuple[Activation, ...]"
+
+    @property
+    def planned(self) -> str:
+        """In words from when other lists hold, each with the beginning of its digest; empty if none are planned."""
+        return "; ".join(
+            f"from {moment(one)}: version {short(one)}"
+            + (f" in the mode {one.message.fetch_mode}" * (one.message.fetch_mode != self.held.message.fetch_mode))
+            for one in self.to_come
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a new activation comes: from when it holds, instead of what, and what is planned to follow it."""
+
+    at: datetime.datetime
+    before: "Activation | None"
+    to_come: "tuple[Activation, ...]"
+
+
+def moment(activation: "Activation") -> str:
+    """From when an activation holds, in Tashkent."""
+    return activation.message.effective_at.astimezone(TASHKENT).isoformat(timespec="seconds")
+
+
+def short(activation: "Activation") -> str:
+    """The beginning of the digest of an activation's lists, which is enough to name them."""
+    return activation.message.list_digest[:12]
+
+
+async def in_force(session: Session, bus: "Bus") -> InForce:
+    """What is in force at this moment, and what is planned.
 
     Raises:
+        NotFoundError: nothing was activated yet.
         BrokerUnavailableError: no broker answers.
     """
     from chopar.avro import SchemaFiles
     from gateway.activation import read_law
 
-    found = (await read_law(bus, SchemaFiles.shipped())).newest()
-    return found.message if found else None
+    law = await read_law(bus, SchemaFiles.shipped())
+    now_ms = max(round(session.now().timestamp() * 1000), law.read_to_ms)  # the broker's clock may be ahead of ours
+    held = law.held_at(now_ms)
+    if held is None:
+        raise NotFoundError("no lists were activated yet: `chopar prohibited activate DIR`")
+    changing, last = [], held
+    for one in law.to_come(now_ms):  # a plan that was withdrawn is followed by what holds before it, which is no change
+        if (one.message.list_digest, one.message.fetch_mode) != (last.message.list_digest, last.message.fetch_mode):
+            changing.append(one)
+        last = one
+    return InForce(held, tuple(changing))
 
 
-async def mode_in_force(bus: "Bus") -> FetchMode:
-    """The fetch mode that will hold last; `verified`, the default, before any activation."""
-    message = await newest(bus)
-    return message.fetch_mode if message else FetchMode.VERIFIED
+async def mode_in_force(session: Session, bus: "Bus") -> FetchMode:
+    """The fetch mode that holds; `verified`, the default, before any activation."""
+    try:
+        return (await in_force(session, bus)).held.message.fetch_mode
+    except NotFoundError:
+        return FetchMode.VERIFIED
 
 
-async def versions_standing(
-    session: Session, bus: "Bus", now: datetime.datetime
-) -> "tuple[ListVersion, ListVersion, datetime.datetime | None]":
-    """The lists that hold now, those that will hold last, and from when these do; None: they hold.
+def bundle_of(session: Session, activation: "Activation") -> dict[str, bytes]:
+    """The bundle of an activation.
 
     Raises:
-        NotFoundError: nothing was activated yet.
-        LawIncompleteError: a bundle is not on this machine.
+        LawIncompleteError: it is not on this machine.
     """
-    from chopar.avro import SchemaFiles
-    from gateway.activation import read_law
     from gateway.bundle import load
+
+    return load(activation.message.list_digest, session.home() / "gateway" / "lists")
+
+
+def lists_of(session: Session, activation: "Activation") -> "ListVersion":
+    """The lists of an activation.
+
+    Raises:
+        LawIncompleteError: the bundle is not on this machine.
+        LawUnreadableError: it cannot be understood.
+    """
     from gateway.list_version import ListVersion
 
-    law = await read_law(bus, SchemaFiles.shipped())
-    last, held = law.newest(), law.held_at(round(now.timestamp() * 1000))
-    if last is None or held is None:
-        raise NotFoundError("no lists were activated yet: `chopar prohibited activate DIR`")
-    folder = session.home() / "gateway" / "lists"
-    to_come = ListVersion.from_files(load(last.message.list_digest, folder))
-    if held is last:
-        return to_come, to_come, None
-    at = datetime.datetime.fromtimestamp(last.effective_at_ms / 1000, datetime.UTC)
-    return ListVersion.from_files(load(held.message.list_digest, folder)), to_come, at
+    return ListVersion.from_files(bundle_of(session, activation))
 
 
-async def files_in_force(session: Session, bus: "Bus") -> tuple[dict[str, bytes], "ListActivated"]:
-    """The bundle that will hold last, and its activation.
+async def beginning(session: Session, bus: "Bus", at: datetime.datetime | None) -> Beginning:
+    """Where an activation comes that is given now.
+
+    Args:
+        at: from when it is to hold; as soon as it can if left out.
 
     Raises:
-        NotFoundError: nothing was activated yet.
-        LawIncompleteError: the bundle is not on this machine.
+        ConfigurationError: `at` is too soon to count.
+        BrokerUnavailableError: no broker answers.
     """
-    from gateway.bundle import load
+    from chopar.avro import SchemaFiles
+    from gateway.activation import effective_from, read_law
 
-    message = await newest(bus)
-    if message is None:
-        raise NotFoundError("no lists were activated yet: `chopar prohibited activate DIR`")
-    return load(message.list_digest, session.home() / "gateway" / "lists"), message
+    law = await read_law(bus, SchemaFiles.shipped())
+    effective = effective_from(law, at, session.now())
+    effective_ms = int(effective.timestamp() * 1000)
+    return Beginning(effective, law.held_at(effective_ms), law.to_come(effective_ms))
 
 
 async def bring_into_force(
     session: Session,
     lists: "Mapping[str, bytes]",
     *,
-    at: datetime.datetime | None,
+    at: datetime.datetime,
+    instead_of: "Activation | None",
     fetch_mode: FetchMode | None,
     by: str,
 ) -> "Activated":
-    """Activate lists (files by name); the secret, and the fetch mode if none is given, stay those that will hold last.
+    """Activate lists (files by name); the secret, and the fetch mode if none is given, are those that would hold then.
+
+    Args:
+        at: from when they hold, as `beginning` gives it.
+        instead_of: what would hold then otherwise, by which was shown what changes.
 
     Raises:
         LawUnreadableError: the lists cannot be understood.
-        ConfigurationError: lint finds an error in them, they cannot be written, or `at` is too soon.
+        ConfigurationError: lint finds an error in them, they cannot be written, `at` is too soon, or by now something
+            else would hold then.
         UnavailableError: broker or schema registry do not answer.
     """
     from chopar.avro import SchemaFiles
@@ -139,7 +195,6 @@ async def bring_into_force(
     home = session.home() / "gateway"
     bus, registry = session.bus(), session.schema_registry()
     try:
-        before = await newest(bus)
         return await activate(
             bus,
             registry,
@@ -147,12 +202,13 @@ async def bring_into_force(
             lists=lists,
             home=home,
             lists_folder=home / "lists",
-            fetch_mode=fetch_mode or (before.fetch_mode if before else FetchMode.VERIFIED),
+            fetch_mode=fetch_mode,
             lead_seconds=LEAD_SECONDS,
-            secret_version=before.secret_version if before else 1,
+            secret_version=None,
             activated_by=by,
-            clock=lambda: datetime.datetime.now(datetime.UTC),
+            clock=session.now,
             at=at,
+            instead_of=instead_of,
         )
     finally:
         await registry.aclose()

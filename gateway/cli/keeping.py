@@ -22,7 +22,9 @@ FolderArgument = Annotated[Path, typer.Argument(help="Folder of lists (TOML).", 
 FolderOption = Annotated[Path, typer.Option("--lists", help="Folder of lists (TOML) to change.", metavar="DIR")]
 VersionArgument = Annotated[
     str,
-    typer.Argument(help="A folder, a digest of a version on this machine, `in-force` or `shipped`.", metavar="LISTS"),
+    typer.Argument(
+        help="A folder, a digest of a version on this machine, `in-force`, `planned` or `shipped`.", metavar="LISTS"
+    ),
 ]
 
 
@@ -223,7 +225,7 @@ def replay_(
     lists = ListVersion.from_files(list_files(folder))
     first, last = day_given("--since", since), day_given("--until", until)
     messages = session.run(lambda: recorded(session, first, last))
-    mode = fetch_on or session.run(lambda: mode_in_force(session.bus()))
+    mode = fetch_on or session.run(lambda: mode_in_force(session, session.bus()))
     found = replay(messages, lists, mode)
     rows = [
         {
@@ -268,8 +270,7 @@ def history(context: typer.Context) -> int:
     session = Session.of(context)
     law = session.run(lambda: read_law(session.bus(), SchemaFiles.shipped()))
     counted_ones = law.counted()
-    now = datetime.datetime.now(datetime.UTC)
-    held = law.held_at(int(now.timestamp() * 1000))
+    held = law.held_at(max(round(session.now().timestamp() * 1000), law.read_to_ms))
     until = [activation.message.effective_at for activation in counted_ones[1:]]
     rows = [
         {

@@ -15,20 +15,21 @@ import typer
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
-from chopar.errors import ConfigurationError, NotFoundError
+from chopar.errors import ConfigurationError, LawIncompleteError, LawUnreadableError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
 from gateway.bundle import list_files
-from gateway.cli.chosen import ByOption, ListsOption, chosen
+from gateway.cli.chosen import ByOption, ListsOption, chosen, counted
 from gateway.cli.explaining import coverage as coverage_of
 from gateway.cli.explaining import entry_row, explain, group, instead, scope, since
-from gateway.cli.in_force import bring_into_force, day_given, today
+from gateway.cli.in_force import Beginning, beginning, bring_into_force, day_given, lists_of, moment, short
 from gateway.cli.keeping import register
 from gateway.lint import require_sound
 from gateway.list_version import ListVersion
 from gateway.lists.near import did_you_mean
 from gateway.pages.names import name_of
 from gateway.prohibited_list import ProhibitedEntry
+from gateway.tashkent import day_of
 
 if TYPE_CHECKING:
     from gateway.pages.may_they_ask import Words
@@ -155,7 +156,7 @@ def coverage(context: typer.Context, lists: ListsOption = "") -> int:
         }
         for one in version.coverages.values()
     ]
-    counted: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for what, values in (
         ("entries by how the text was read", [entry.text_read.value for entry in version.prohibited.values()]),
         ("entries by confidence", [entry.confidence.value for entry in version.prohibited.values()]),
@@ -167,14 +168,14 @@ def coverage(context: typer.Context, lists: ListsOption = "") -> int:
             ["connected" if entry.connected else "not connected" for entry in version.directory.values()],
         ),
     ):
-        counted[what] = dict(sorted(Counter(values).items()))
-    data = {"list_digest": version.digest, "announced": announced, "counts": counted}
+        counts[what] = dict(sorted(Counter(values).items()))
+    data = {"list_digest": version.digest, "announced": announced, "counts": counts}
     session.output.show(
         data,
         *(f"{one.id}: {one} ({one.basis}); {one.note or 'no note'}" for one in version.coverages.values()),
         Table(
             ("what", "which", "count"),
-            [(what, word, count) for what, words in counted.items() for word, count in words.items()],
+            [(what, word, count) for what, words in counts.items() for word, count in words.items()],
             right=frozenset({"count"}),
         ),
         "The list that is known is not complete: what stands on none of these is not counted.",
@@ -201,14 +202,24 @@ def activate_(
     ] = None,
     by: ByOption = "",
 ) -> int:
-    """Bring the lists of a folder into force on the running stack; nothing happens if they will hold already."""
+    """Bring the lists of a folder into force on the running stack; nothing happens if they would hold then anyway.
+
+    Says first what they change in the lists that would hold at that time, which may be planned ones. What is planned
+    for later stays planned, and is named.
+    """
     session = Session.of(context)
-    moment = _moment(at)
+    wanted = _moment(at)
     files = list_files(folder)
     lists = ListVersion.from_files(files)
-    require_sound(lists, today())
+    require_sound(lists, day_of(session.now()))
     activated_by = session.who(by)
-    done = session.run(lambda: bring_into_force(session, files, at=moment, fetch_mode=fetch_on, by=activated_by))
+    begins = session.run(lambda: beginning(session, session.bus(), wanted))
+    found = _changes(session, begins, lists, fetch_on)
+    done = session.run(
+        lambda: bring_into_force(
+            session, files, at=begins.at, instead_of=begins.before, fetch_mode=fetch_on, by=activated_by
+        )
+    )
     row = {
         "list_digest": done.message.list_digest,
         "fetch_mode": done.message.fetch_mode.value,
@@ -216,6 +227,11 @@ def activate_(
         "is_new": done.is_new,
         "holds_from": done.effective_at,
         "activated_by": done.message.activated_by,
+        "instead_of": begins.before.message.list_digest if begins.before else None,
+        "differences": found,
+        "planned": [
+            {"list_digest": one.message.list_digest, "holds_from": one.message.effective_at} for one in begins.to_come
+        ],
     }
     when = done.effective_at.isoformat() if done.effective_at else "now" if done.is_new else "already"
     words = (
@@ -224,7 +240,36 @@ def activate_(
         + ("" if done.is_new else f" (activated before by {done.message.activated_by})")
     )
     session.output.show(row, words)
+    for one in begins.to_come:
+        if one.message.list_digest != done.message.list_digest:
+            session.output.say(
+                f"from {moment(one)} version {short(one)} follows, as planned by {one.message.activated_by}: what "
+                "these change and it does not ends then. To have it in both: `chopar prohibited export DIR --of "
+                f"{short(one)}`, change that too, and activate it with --at {moment(one)}"
+            )
     return ExitCode.DONE
+
+
+def _changes(session: Session, begins: Beginning, lists: ListVersion, fetch_on: FetchMode | None) -> list[str] | None:
+    """Say what lists change in those that would hold at their time; None if these cannot be read."""
+    from gateway.compared_lists import differences
+
+    if begins.before is None:
+        return []
+    what = f"version {short(begins.before)}, which would hold at that time"
+    try:
+        found = [str(one) for one in differences(lists_of(session, begins.before), lists)]
+    except (LawIncompleteError, LawUnreadableError) as error:
+        session.output.say(f"what changes in {what}, cannot be said: {error}")
+        return None
+    mode = begins.before.message.fetch_mode
+    if fetch_on not in (None, mode):
+        found.append(f"fetch mode: {mode} -> {fetch_on}")
+    if found:
+        session.output.say(f"{counted(len(found), 'difference')} to {what}:")
+    for sentence in found:
+        session.output.say(f"  {sentence}")
+    return found
 
 
 def _moment(text: str) -> datetime.datetime | None:

@@ -67,6 +67,18 @@ async def test_what_somebody_else_activated_is_left_if_so_asked(here: World) -> 
     assert (await here.activate(activated_by="chopar up")).is_new
 
 
+async def test_a_plan_of_somebody_else_is_left_if_so_asked_and_stays_a_plan_otherwise(here: World) -> None:
+    first = await here.prepare(activated_by="chopar up")
+    at = here.clock() + timedelta(hours=1)
+    await here.activate(fetch_mode=FetchMode.VERIFIED, activated_by="a lawyer", at=at)
+    kept = await here.activate(fetch_mode=FetchMode.VERIFIED, activated_by="chopar up", leave_others=True)
+    assert (kept.is_new, kept.effective_at, kept.message) == (False, None, first.message)
+    forward = await here.activate(fetch_mode=FetchMode.VERIFIED, activated_by="chopar up")
+    assert forward.is_new
+    assert forward.message.effective_at < at
+    assert not (await here.activate(fetch_mode=None, secret_version=None, at=at)).is_new
+
+
 async def test_a_secret_that_was_activated_is_never_made_anew(here: World) -> None:
     await here.prepare()
     path = secret_path(here.home, "gateway-1")

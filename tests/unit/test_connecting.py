@@ -1,6 +1,6 @@
 """Connecting a holder: a directory file changes what it names, nothing else, and opens no data."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -96,14 +96,24 @@ def test_a_holder_is_connected_from_when_its_lists_hold_and_not_before() -> None
     after = ListVersion.from_files(connect(FILES, HOLDING))
     at = datetime(2026, 1, 15, 10, tzinfo=UTC)
 
-    def held(now: ListVersion, last: ListVersion, changes_at: datetime | None) -> tuple[bool, datetime | None]:
-        [one] = [one for one in holdings(now, last, changes_at) if one.entry.provider == HOLDER]
+    def held(now: ListVersion, *to_come: ListVersion) -> tuple[bool, datetime | None]:
+        planned = [(at + number * timedelta(days=1), one) for number, one in enumerate(to_come)]
+        [one] = [one for one in holdings(now, planned) if one.entry.provider == HOLDER]
         return one.connected, one.changes_at
 
-    assert held(BEFORE, after, at) == (False, at)
-    assert held(after, after, None) == (True, None)
-    assert held(after, BEFORE, at) == (True, at)
-    assert [one.changes_at for one in holdings(BEFORE, after, at) if one.entry.provider != HOLDER].count(at) == 0
+    assert held(BEFORE, after) == (False, at)
+    assert held(BEFORE, after, after) == (False, at)
+    assert held(BEFORE, BEFORE, after) == (False, at + timedelta(days=1))
+    assert held(after) == held(after, after) == (True, None)
+    assert held(after, BEFORE) == (True, at)
+    assert [one.changes_at for one in holdings(BEFORE, [(at, after)]) if one.entry.provider != HOLDER].count(at) == 0
+
+
+def test_a_holding_that_planned_lists_leave_out_is_listed_until_then() -> None:
+    at = datetime(2026, 1, 15, 10, tzinfo=UTC)
+    more = ListVersion.from_files(connect(FILES, HOLDING.replace("military-service-periods", "draft-status")))
+    [one] = [one for one in holdings(more, [(at, BEFORE)]) if one.entry.evidence_type == "draft-status"]
+    assert (one.connected, one.entry.connected, one.changes_at) == (True, False, at)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ def test_of_two_with_one_effective_time_the_higher_offset_holds() -> None:
     assert newest.message.list_digest == "b"
 
 
+def test_what_is_to_come_is_what_will_hold_for_a_while_in_its_order() -> None:
+    law = Law()
+    law.read(0, 0, activation("first", 5000))
+    for offset, (name, at) in enumerate([("later", 3000), ("outdone", 2000), ("b", 2000), ("a", 1500)], start=1):
+        law.read(offset, 1000_000, activation(name, at))
+    names = {at: [one.message.list_digest for one in law.to_come(at * 1000)] for at in (0, 1500, 2000, 3000)}
+    assert names == {0: ["a", "b", "later"], 1500: ["b", "later"], 2000: ["later"], 3000: []}
+    assert Law().to_come(0) == ()
+
+
 def test_it_is_settled_only_once_a_stamp_half_the_lead_before_was_read() -> None:
     law = Law()
     law.read(0, 1000_000, activation("first", 0))
