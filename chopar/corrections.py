@@ -26,12 +26,13 @@ from chopar.errors import (
     ChoparError,
     ConfigurationError,
     DeliveryError,
+    IdentifierError,
     NoSuchTopicError,
     RecordError,
     StopError,
     UnavailableError,
 )
-from chopar.identifiers import uuid7
+from chopar.identifiers import BusinessId, PersonId, uuid7
 from chopar.messages.demand import MAX_LIFE
 from chopar.messages.evidence import EvidenceRequested
 from chopar.provider import ProviderHandler
@@ -50,7 +51,10 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CorrectionSent:
-    """What was done: requests that were looked at, those answered again, and those that failed."""
+    """What was done: requests that were looked at, those answered again, and those that failed.
+
+    An answer that is what it was counts too: what was said before is kept nowhere here, and its asker notices nothing.
+    """
 
     read: int
     corrected: int
@@ -61,17 +65,30 @@ def read_identifiers(file: Path) -> frozenset[str]:
     """Identifiers from a file, one a line; `-` reads them from the standard input.
 
     Raises:
-        ConfigurationError: it cannot be read, or is empty.
+        ConfigurationError: it cannot be read, is empty, or a line is neither PINFL nor STIR; says which.
     """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
         text = text.removeprefix("\ufeff")  # some editors write it: nobody of the first line would be told
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--correct: {file} cannot be read ({type(error).__name__})") from None
-    found = frozenset(line.strip() for line in text.splitlines() if line.strip())
+    found = {number: line.strip() for number, line in enumerate(text.splitlines(), 1) if line.strip()}
     if not found:
         raise ConfigurationError("--correct: no identifier is named; one a line is due")
-    return found
+    for number, line in found.items():
+        if not _names_somebody(line):
+            raise ConfigurationError(f"--correct: line {number} is no PINFL or STIR; nobody was answered again")
+    return frozenset(found.values())
+
+
+def _names_somebody(text: str) -> bool:
+    for kind in (PersonId, BusinessId):
+        try:
+            kind(text)
+        except IdentifierError:
+            continue
+        return True
+    return False
 
 
 class Corrections:
@@ -116,7 +133,7 @@ class Corrections:
         sent = await self.correct(
             lambda asked: asked.subject.id in wanted or not wanted.isdisjoint(asked.parameters.values()), correction_id
         )
-        told = {"read": sent.read, "corrected": sent.corrected, "failed": sent.failed}
+        told = {"read": sent.read, "answered_again": sent.corrected, "failed": sent.failed}
         _log.info("answers.corrected", correction_id=str(correction_id), **told)
         return sent
 

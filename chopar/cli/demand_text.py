@@ -74,7 +74,8 @@ def _sentences(answer: Answer, texts: Texts, language: Language) -> Iterator[str
     digest = f", list {answer.list_digest[:12]}" if answer.list_digest else ""
     mode = f", fetch mode {answer.fetch_mode}" if answer.fetch_mode else ""
     named = "rehearsal" if answer.rehearsal else f"demand {answer.demand_id or 'not sent'}"
-    yield f"{named}: {answer.status} in {answer.elapsed_ms:.0f} ms{digest}{mode}"
+    when = "waiting; the last that came took" if answer.status == "waiting" else f"{answer.status} in"
+    yield f"{named}: {when} {answer.elapsed_ms:.0f} ms{digest}{mode}"
 
 
 def _fact(name: str, value: Any, between: str) -> str:

@@ -117,6 +117,12 @@ def overview() -> str:
 
 
 def _unknown(name: str) -> str:
+    package = nouns.brought_by(name)
+    if package is not None:
+        return (
+            f"{name} comes with the {package}, not with the library: call it in a checkout of the project, "
+            f"or ask those who run your exchange."
+        )
     kind = "option" if name.startswith("-") else "command"
     sentence = f"there is no {kind} {hide_rejected(name)}."
     from difflib import get_close_matches

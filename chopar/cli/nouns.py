@@ -92,19 +92,31 @@ def brought() -> Iterator[Noun]:
             yield noun
 
 
+def brought_by(name: str) -> str | None:
+    """The package that would bring a noun and is not installed: a wheel names what only a checkout has."""
+    from importlib.metadata import entry_points
+
+    packages = (entry.module.partition(".")[0] for entry in entry_points(group=GROUP, name=name))
+    return next((package for package in packages if not _folders(package)), None)
+
+
 def _counted(entry: "EntryPoint") -> Noun | None:
-    package = entry.module.partition(".")[0]
-    try:
-        spec = find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
+    for folder in _folders(entry.module.partition(".")[0]):
         path = Path(folder) / NOUNS_FILE
         if path.is_file():
             help_line = _help_lines(path).get(entry.name)
             if help_line is not None:
                 return Noun(entry.name, help_line, entry.module, entry.attr)
     return None
+
+
+def _folders(package: str) -> list[str]:
+    """Where a package lies, found without importing it; nowhere, if it is not installed."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 def _help_lines(path: Path) -> dict[str, str]:

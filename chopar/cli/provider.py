@@ -61,6 +61,14 @@ def init(
     elif grounds and holder not in {ground.holder for ground in grounds}:
         holders = ", ".join(sorted({ground.holder for ground in grounds}))
         session.output.say(f"the grounds for {evidence} name another holder than {holder}: {holders}")
+    if known is not None and holder not in known.agencies:
+        near = near_miss(holder, known.agencies)
+        session.output.say(f"the lists know no agency {holder}: nothing can be asked of it.{near}")
+    if plan.made_up:
+        session.output.say(
+            f"the one field `{plan.fields[0].name}` is made up: name the right ones by --field NAME:KIND, or call this "
+            f"where a gateway answers that knows them; nothing is overwritten, so remove {folder} first"
+        )
     data = {
         "folder": str(folder),
         "files": files,
@@ -92,7 +100,7 @@ def check_(
 
     Compares the fields with the grounds in force, if a gateway answers: that of a local stack, or --gateway.
     """
-    from chopar.cli.provider_check import against_grounds, findings_on, load
+    from chopar.cli.provider_check import against_grounds, findings_on, load, to_do
     from chopar.errors import ConfigurationError
 
     session = Session.of(context)
@@ -108,7 +116,9 @@ def check_(
         [(row["bus"], row["evidence_type"], row["check"], row["passed"], row["said"]) for row in rows],
     )
     broken = sum(1 for row in rows if not row["passed"])
-    for sentence in words:
+    left = to_do(target, conformance)
+    for sentence in (*words, *left):
         session.output.say(sentence)
-    session.output.show(rows, table, f"{len(rows)} checks, {broken} not kept")
+    summary = f"{len(rows)} checks, {broken} not kept" + (f", {len(left)} to do" if left else "")
+    session.output.show(rows, table, summary)
     return ExitCode.NO if broken else ExitCode.DONE

@@ -29,15 +29,22 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """The grounds of a list version, and the evidence types that its lists name at all."""
+    """The grounds of a list version, and the evidence types and agencies that its lists name at all."""
 
     list_digest: str
     grounds: tuple[Ground, ...]
     evidence_types: frozenset[str]
+    agencies: frozenset[str]
 
     @classmethod
-    def of(cls, digest: str, grounds: Iterable[Mapping[str, Any]], directory: Iterable[Mapping[str, Any]]) -> "Grounds":
-        """From the rows of both tables.
+    def of(
+        cls,
+        digest: str,
+        grounds: Iterable[Mapping[str, Any]],
+        directory: Iterable[Mapping[str, Any]],
+        agencies: Iterable[Mapping[str, Any]],
+    ) -> "Grounds":
+        """From the rows of the tables.
 
         Raises:
             KeyError, TypeError: they are not those of our gateway.
@@ -54,7 +61,8 @@ class Grounds:
             for row in grounds
         )
         held = {str(row["evidence_type"]) for row in directory}
-        return cls(digest, found, frozenset({ground.evidence_type for ground in found} | held))
+        types = frozenset({ground.evidence_type for ground in found} | held)
+        return cls(digest, found, types, frozenset(str(row["id"]) for row in agencies))
 
     def of_type(self, evidence_type: str, agency: str) -> tuple[Ground, ...]:
         """The grounds for an evidence type of a holder; those of another holder where there are none."""
@@ -86,7 +94,7 @@ async def grounds_in_force(session: "Session") -> Grounds | None:
             index = (await client.get("/v1/lists")).raise_for_status().json()
             digest = str(index["list_digest"])
             rows = []
-            for table in ("grounds", "directory"):
+            for table in ("grounds", "directory", "agencies"):
                 answer = (await client.get(f"/v1/lists/{digest}/{table}.json")).raise_for_status()
                 rows.append(answer.json()["rows"])
             return Grounds.of(digest, *rows)

@@ -44,6 +44,7 @@ class Plan:
         fields: of its record; none where that is the library's.
         shipped: the library's record for this evidence type, if its fields are to be had.
         grounds: that let it through, as far as they are known.
+        made_up: whether its one field is nothing but an example.
         bootstrap: where Kafka is, for its README.
         registry: where the schema registry is, for the same.
     """
@@ -54,6 +55,7 @@ class Plan:
     fields: tuple[Field, ...]
     shipped: type[Evidence] | None = None
     grounds: tuple[Ground, ...] = ()
+    made_up: bool = False
     bootstrap: str = "127.0.0.1:19092"
     registry: str = "http://127.0.0.1:18081"
 
@@ -86,7 +88,9 @@ class Plan:
         if shipped is not None:
             return replace(plan, shipped=shipped)
         named = [name for ground in grounds for name in ground.fields]
-        return replace(plan, fields=typed(fields) if fields else guessed(named or ["status"]))
+        return replace(
+            plan, fields=typed(fields) if fields else guessed(named or ["status"]), made_up=not (fields or named)
+        )
 
     @property
     def package(self) -> str:

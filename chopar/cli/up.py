@@ -1,7 +1,7 @@
 """The noun `up`: have the local stack running, send the example demands of its plan, print what Kafka holds of them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +35,8 @@ def up(
 ) -> int:
     """Start Kafka, schema registry, gateway and services, and send two example demands. Again: only what is missing.
 
-    Exit codes: 0 everything is ready and the demands are answered; 1 an answer is still waited for; 2 a port, jar or
-    setting is wrong; 3 something does not come up.
+    Exit codes: 0 everything is ready and the gateway answers (a holder that does not is named); 1 the gateway's answer
+    is still waited for; 2 a port, jar or setting is wrong; 3 something does not come up.
     """
     from chopar.broker.local_stack import start
     from chopar.broker.plan import load_plan
@@ -58,8 +58,26 @@ def up(
     coming = session.run(lambda: _coming(_on(session, stack))) if answers else []
     output.show(to_json(session, stack, answers, coming), *to_text(stack, answers))
     _words(output, answers, coming)
-    waiting = any(answer.status == "waiting" for _, answer in answers)
-    return ExitCode.NO if waiting else ExitCode.DONE
+    unheard, unanswered = silence(answer for _, answer in answers)
+    for holder in unheard:
+        output.say(
+            f"{holder} has not answered in {_WAIT_SECONDS:.0f} s: it is connected, and its process may not run. "
+            f"All else is ready; its answer is taken when it comes (`{program()} demand list`)."
+        )
+    if unanswered:
+        output.say(
+            f"The gateway has not answered {unanswered} of the example demands in {_WAIT_SECONDS:.0f} s: "
+            f"`{program()} doctor` looks for why."
+        )
+    return ExitCode.NO if unanswered else ExitCode.DONE
+
+
+def silence(answers: "Iterable[Answer]") -> tuple[list[str], int]:
+    """Who keeps demands waiting: the holders that are silent, and how many demands the gateway has not answered."""
+    waiting = [answer for answer in answers if answer.status == "waiting"]
+    documents = [[one for one in answer.documents if one.arrived_ms is None] for answer in waiting]
+    holders = {one.provider for ones in documents for one in ones if one.outcome is not None and one.provider}
+    return sorted(holders), sum(any(one.outcome is None for one in ones) for ones in documents)
 
 
 def plan_path(given: Path | None) -> Path:

@@ -244,6 +244,10 @@ def test_who_is_concerned_is_read_from_a_file(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(ConfigurationError, match="--correct"):
             read_identifiers(file)
+    file.write_text(f"{PERSON}\n\nsomebody\n")
+    with pytest.raises(ConfigurationError, match="line 3 is no PINFL or STIR") as refused:
+        read_identifiers(file)
+    assert "somebody" not in str(refused.value)
     with pytest.raises(ConfigurationError, match="FileNotFoundError"):
         read_identifiers(tmp_path / "nothing")
 

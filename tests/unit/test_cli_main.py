@@ -177,6 +177,20 @@ def test_a_foreign_noun_counts_only_with_its_file(tmp_path: Path, monkeypatch: p
     assert "oddity" not in [noun.name for noun in nouns.brought()]
 
 
+def test_a_noun_of_a_package_that_is_not_installed_is_said_to_come_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "strange-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[chopar.cli]\noddity = strange_gateway.cli:app\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = call("oddity", "explain")
+    assert (code, out) == (2, "")
+    assert "oddity comes with the strange_gateway, not with the library" in err
+    assert "there is no command" not in err
+
+
 def test_a_noun_is_imported_only_when_called_and_keeps_an_option_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

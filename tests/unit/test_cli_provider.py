@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -60,7 +61,10 @@ def gateway() -> Iterator[str]:
     """The address of what tells the committed lists as the gateway does."""
     version = ListVersion.from_files(list_files(LISTS))
     told = {"/v1/lists": json.dumps(index(version, FetchMode.INFERRED, []))}
-    told |= {f"/v1/lists/{version.digest}/{one}.json": as_json(table(version, one)) for one in ("grounds", "directory")}
+    told |= {
+        f"/v1/lists/{version.digest}/{one}.json": as_json(table(version, one))
+        for one in ("grounds", "directory", "agencies")
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -139,14 +143,33 @@ def test_an_evidence_type_that_no_ground_names_is_said_with_what_may_have_been_m
     assert "Did you mean registered-address?" in err
 
 
+def test_an_agency_that_the_lists_do_not_know_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: str
+) -> None:
+    words = ["provider", "init", "office", "--evidence", "registered-address", "--gateway", gateway]
+    code, _, err = run(*words, "--agency", "mia-migrations", cwd=tmp_path, monkeypatch=monkeypatch)
+    assert code == 0
+    assert "the lists know no agency mia-migrations" in err
+    assert "Did you mean mia-migration?" in err
+
+
 def test_grounds_that_nobody_tells_are_said_not_to_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, _, err = run("provider", "init", "lone-office", cwd=tmp_path, monkeypatch=monkeypatch)
     assert code == 0
     assert "not known here" in err
+    assert "the one field `status` is made up" in err
     project = tmp_path / "lone-office"
-    code, _, err = run("provider", "check", "lone_office.provider:conformance", cwd=project, monkeypatch=monkeypatch)
+    check = ("provider", "check", "lone_office.provider:conformance")
+    code, out, err = run(*check, cwd=project, monkeypatch=monkeypatch)
     forget("lone_office")
-    assert code == 0
+    assert (code, "10 checks, 0 not kept, 2 to do" in out) == (0, True)
+    assert "to do: COVERAGE" in err
+    assert "to do: lone_office.ExampleStatus.avsc, whose `doc` is still the one it was made with, in 2 places" in err
+    for file in (project / "lone_office" / "provider.py", *project.rglob("*.avsc")):
+        file.write_text(re.sub("say here", "It is", file.read_text(), flags=re.IGNORECASE))
+    _, out, said = run(*check, cwd=project, monkeypatch=monkeypatch)
+    forget("lone_office")
+    assert ("0 not kept\n" in out, "to do" in said) == (True, False)
     assert "not compared with the grounds in force" in err
 
 

@@ -18,12 +18,14 @@ from chopar.broker.stack import ProcessStatus, Stack, write_stack
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing
 from chopar.cli import doctor_machine, doctor_stack
+from chopar.cli.demand_answer import Answer, DocumentAnswer
 from chopar.cli.main import main
 from chopar.cli.session import require_address, take_shared
 from chopar.cli.status import row
-from chopar.cli.up import asked_by, plan_path, progress_words
+from chopar.cli.up import asked_by, plan_path, progress_words, silence
 from chopar.errors import ConfigurationError
 from chopar.identifiers import BusinessId, PersonId
+from chopar.messages.demand import Outcome
 from chopar.population import DEFAULT_SEED, Population
 from chopar.topics import LAW_ACTIVATED
 
@@ -84,6 +86,14 @@ def test_what_belongs_to_the_business_of_an_example_is_drawn_from_the_population
 def test_an_example_may_name_its_subject_itself() -> None:
     example = ExampleDemand(requester="a", procedure="p", documents=("d",), business="301234567")
     assert asked_by((example,))[0].subject.id == "301234567"
+
+
+def test_a_silent_holder_is_named_and_a_silent_gateway_counted() -> None:
+    arrived = DocumentAnswer("a", outcome=Outcome.FETCH, provider="tax-committee", arrived_ms=3.0)
+    waiting = DocumentAnswer("b", outcome=Outcome.FETCH, provider="mia-migration")
+    unresolved = Answer(None, False, (DocumentAnswer("c"),))
+    assert silence([Answer(None, False, (arrived,))]) == ([], 0)
+    assert silence([Answer(None, False, (arrived, waiting)), unresolved]) == (["mia-migration"], 1)
 
 
 def test_progress_in_words() -> None:
