@@ -11,6 +11,8 @@ from chopar.bus.failures import Handled, Verdict
 from chopar.log_lines import ALIKE, Alike, AlikeRow, JsonLines
 
 _SAY_AGAIN_MS = 60_000
+_CATCHES_UP = "records are handled long after they came, as after a stop or at a first start; it should grow less"
+_LASTS = "records are handled long after they came, and it grows no less: look at what slows this, or start another"
 
 _log = structlog.get_logger()
 
@@ -28,8 +30,8 @@ class Report:
         self._metrics = metrics
         self._clock = clock
         self._alarm_age_seconds = alarm_age_seconds
-        self._behind: dict[str, int] = {}
-        """The topics that are read late, and when that was said."""
+        self._behind: dict[str, tuple[int, float]] = {}
+        """The topics that are read late: when that was said, and how late they were read then, in seconds."""
 
     def of(self, ones: Sequence[Handled]) -> None:
         """Records of one partition, in order, that are done or will be read again."""
@@ -57,19 +59,21 @@ class Report:
             _log.info("record.handled", **common, **row._asdict())
 
     def _age(self, topic: str, newest: Handled) -> None:
-        """Say how old records are, and raise the alarm while they are too old."""
+        """Say how old records are; while they are too old, warn, and raise the alarm if they grow no younger."""
         now = self._clock()
         seconds = (now - newest.record.timestamp_ms) / 1000
         self._metrics.record_age.labels(topic).set(seconds)
         if seconds > self._alarm_age_seconds:
-            said_at = self._behind.get(topic)
+            said_at, said_seconds = self._behind.get(topic, (None, seconds))
             if said_at is None or now - said_at >= _SAY_AGAIN_MS:
-                self._behind[topic] = now
-                _log.error(
+                self._behind[topic] = now, seconds
+                lasts = said_at is not None and seconds >= said_seconds
+                _log.log(
+                    logging.ERROR if lasts else logging.WARNING,
                     "topic.behind",
                     topic=topic,
                     age_seconds=round(seconds, 1),
-                    reason="records are handled long after they came; more instances, or a look at what slows this one",
+                    reason=_LASTS if lasts else _CATCHES_UP,
                 )
         elif self._behind and topic in self._behind:
             del self._behind[topic]

@@ -142,7 +142,7 @@ def test_bad_input_60_lag_of_100000_is_worked_off_oldest_first_with_an_alarm() -
         newest = max(newest, timestamp_ms)
         assert newest - timestamp_ms <= turn_ms, "an older record waited while newer ones were handled"
     alarms = [log for log in logs if log["event"] == "topic.behind"]
-    assert [alarm["log_level"] for alarm in alarms][:1] == ["error"]
+    assert [alarm["log_level"] for alarm in alarms][:1] == ["warning"]  # it may be no more than a stop
     assert alarms[0]["age_seconds"] == pytest.approx(LAG_MS / 1000, rel=0.05)
     assert [log["event"] for log in logs if log["event"].startswith("topic.")][-1] == "topic.caught_up"
 
