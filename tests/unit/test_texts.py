@@ -88,5 +88,7 @@ def test_a_sentence_holds_the_letters_of_its_language_and_what_is_put_in_is_put_
                 assert re.search("[а-яё]", said["ru"]), where
                 assert not re.search("[ʻа-яё]", said["en"]), where
                 assert not any(text != text.strip() or "  " in text for text in said.values()), where
+                bare = [re.sub(r"{\w+}", "", text) for text in said.values()]
+                assert not any(re.search(r"[a-z]_[a-z]", text) for text in bare), f"{where}: a code for people to read"
                 ends = {text[-1] in ".?:" for text in said.values()}
                 assert len(ends) == 1, where  # a sentence in one language is a sentence in all
