@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from chopar.broker.kafka_node import JAVA_ENVIRONMENT, KafkaNode, new_cluster_id
@@ -64,7 +65,11 @@ class Launcher:
             for entry in plan.entries
             if entry.provides and (address := self.address(entry))
         }
-        self.commands = {entry.name: self._command(entry) for entry in plan.entries}
+
+    @cached_property
+    def commands(self) -> dict[str, Command]:
+        """What each entry comes to, by its name."""
+        return {entry.name: self.command(entry) for entry in self.plan.entries}
 
     @property
     def digest(self) -> str:
@@ -113,7 +118,7 @@ class Launcher:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=command.directory,
-                    env=_inherited() | dict(command.environment),
+                    env=inherited(os.environ) | dict(command.environment),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -121,7 +126,12 @@ class Launcher:
                 f"{entry.name} cannot be started: {command.arguments[0]} in {command.directory}: {error.strerror}."
             ) from error
 
-    def _command(self, entry: Entry) -> Command:
+    def command(self, entry: Entry) -> Command:
+        """What an entry comes to.
+
+        Raises:
+            ConfigurationError: the plan names a placeholder that is none; it is a broker, and there is no Java.
+        """
         if entry.kind == "broker":
             arguments = self._node(entry).command(self._require_java(), self._class_path)
             return Command(tuple(arguments), self.home.folder, JAVA_ENVIRONMENT)
@@ -170,7 +180,7 @@ def put_aside(log: Path) -> None:
             os.replace(log, log.with_suffix(".log.1"))
 
 
-def _inherited() -> dict[str, str]:
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """Our environment without CHOPAR_...: what a process of the stack is told stands in the plan, and only there."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CHOPAR_")}
+    environment = {name: value for name, value in environ.items() if not name.startswith("CHOPAR_")}
     return environment | {"PYTHONUNBUFFERED": "1"}  # the last words of a process that is killed are in its log

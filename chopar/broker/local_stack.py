@@ -67,9 +67,10 @@ def start(
     if any(entry.kind == "broker" for entry in entries.entries):
         java, cache = find_java(environ), jar_cache(environ)
     launcher = Launcher(entries, place.folder, port_base, java, class_path(cache) if cache else ())
+    digest = launcher.digest  # before anything is stopped or started: an entry that is wrong is said here
     with _only_starter(place, deadline):
         running = running_stack(place.folder)
-        if running is not None and running.supervised and (running.stopping or running.digest != launcher.digest):
+        if running is not None and running.supervised and (running.stopping or running.digest != digest):
             stop(place.folder)
             running = None
         if running is None or not running.supervised:

@@ -66,6 +66,7 @@ OWN = (
     Noun("up", "Start the local stack and send two example demands.", "chopar.cli.up"),
     Noun("down", "Stop the local stack; its data is kept.", "chopar.cli.down"),
     Noun("status", "List the processes of the local stack.", "chopar.cli.status"),
+    Noun("run", "Run a process of the local stack by hand, with its settings: a backup, say.", "chopar.cli.run"),
     Noun("doctor", "Look for what would keep the stack from running, and say what to do.", "chopar.cli.doctor"),
     Noun("demand", "Send a demand for documents, follow one, list them.", "chopar.cli.demand"),
     Noun("topic", "List the topics with what is in them and who writes and reads them.", "chopar.cli.topic"),

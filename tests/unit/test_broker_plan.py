@@ -124,7 +124,7 @@ def test_an_absent_plan_is_named(tmp_path: Path) -> None:
 def test_an_unknown_placeholder_is_refused(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, '[[start]]\nname = "a"\nkind = "task"\nmodule = "m"\nargs = ["{gateway}"]\n')
     with pytest.raises(ConfigurationError, match=r"a: \{gateway\} is unknown; known are \{home\}"):
-        Launcher(plan, tmp_path, 18080)
+        _ = Launcher(plan, tmp_path, 18080).digest
 
 
 def test_the_port_base_is_read_and_bounded() -> None:
