@@ -51,6 +51,9 @@ from chopar.topics import DEMAND_RESOLVED
 
 _CATCH_UP_RECORDS = 500
 _LISTEN_SECONDS = 0.5
+_NOT_OURS = (
+    "no demand in this database asked for it; if another database is used with this consumer group, that one did"
+)
 
 _NOTHING = Outputs()
 _log = structlog.get_logger()
@@ -463,7 +466,8 @@ class AnswersHandler:
             return
         for one in unknown:
             self._counter.labels("unsolicited").inc()
-            _log.error("answer.unsolicited", topic=one.record.topic, partition=partition, offset=one.record.offset)
+            place = {"topic": one.record.topic, "partition": partition, "offset": one.record.offset}
+            _log.error("answer.unsolicited", **place, reason=_NOT_OURS)
             outcomes[one.record.topic, one.record.partition, one.record.offset] = UnsolicitedAnswerError(
                 "an answer to no demand of this agency"
             )

@@ -112,6 +112,9 @@ def test_its_command_line_has_the_nouns_of_an_agency(empty: Path, tmp_path: Path
         assert f"\n  {noun} " in done.stdout
     for noun in ("prohibited", "directory"):  # the gateway's
         assert f"\n  {noun} " not in done.stdout
+    refused = run(empty, tmp_path, "-m", "chopar.cli", "prohibited", "explain", "some-paper")
+    assert refused.returncode == 2
+    assert "prohibited comes with the gateway, not with the library" in refused.stderr
 
 
 def test_a_provider_begun_with_it_conforms(empty: Path, tmp_path: Path) -> None:
