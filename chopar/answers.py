@@ -466,8 +466,8 @@ class AnswersHandler:
             return
         for one in unknown:
             self._counter.labels("unsolicited").inc()
-            place = {"topic": one.record.topic, "partition": partition, "offset": one.record.offset}
-            _log.error("answer.unsolicited", **place, reason=_NOT_OURS)
+            lies = {"topic": one.record.topic, "partition": partition, "offset": one.record.offset}
+            _log.error("answer.unsolicited", **lies, reason=_NOT_OURS)
             outcomes[one.record.topic, one.record.partition, one.record.offset] = UnsolicitedAnswerError(
                 "an answer to no demand of this agency"
             )
