@@ -134,6 +134,8 @@ class ConsumeLoop:
         missing: dict[str, str] = {}
         if not self._connected:
             missing["kafka"] = f"group {self._group} is not connected yet"
+        elif not self._consumer.answered:
+            missing["kafka"] = f"no broker answers for group {self._group}"
         elif not self._consumer.settled:
             missing["partitions"] = f"group {self._group} is dividing them, or they are being taken over"
         return missing | self._pauses.reasons()

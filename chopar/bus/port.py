@@ -171,6 +171,10 @@ class Consumer(Fetcher, Protocol):
     def settled(self) -> bool:
         """Whether it is known what this member holds, and `assigned` has returned for it."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the broker that coordinates the group has answered when it was asked last (once a second or so)."""
+
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """Give out nothing of these until they are resumed; the position stays."""
 

@@ -116,6 +116,10 @@ class _Fetcher:
     def settled(self) -> bool:
         return bool(self._inner.settled)
 
+    @property
+    def answered(self) -> bool:
+        return bool(self._inner.answered)
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         await self._inner.commit({_out(place, self._prefix): offset for place, offset in offsets.items()})
 

@@ -121,6 +121,7 @@ async def test_a_group_goes_on_without_a_member_that_was_removed(bench: Bench) -
     await fetched(consumer, count(1))
     former = consumer.member
     assert former
+    assert consumer.answered
     admin = bench.bus.admin()
     await admin.start()
     assert await admin.remove_member(group, former)

@@ -152,6 +152,11 @@ class SteppedConsumer:
         """As the inner one's."""
         return self._inner.settled
 
+    @property
+    def answered(self) -> bool:
+        """As the inner one's."""
+        return self._inner.answered
+
     async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         """As the inner one's."""
         batch = await self._inner.fetch(max_records, timeout_seconds)

@@ -282,6 +282,11 @@ class KafkaConsumer(KafkaFetcher):
         """Whether it is known what is held, and `assigned` has returned for it."""
         return self._settled.is_set() and (self._assigning is None or self._assigning.done())
 
+    @property
+    def answered(self) -> bool:
+        """Whether the group's coordinator is known: aiokafka forgets it when a heartbeat fails, and looks for it."""
+        return self._client is not None and self._client._coordinator.coordinator_id is not None
+
     async def fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         """Take what there is, once `assigned` has returned."""
         loop = asyncio.get_running_loop()

@@ -267,6 +267,11 @@ class MemoryConsumer(MemoryFetcher):
         """Whether it is known what is held, and `assigned` has returned for it."""
         return self in self._group.members and not self._giving_up and self._assigning is None
 
+    @property
+    def answered(self) -> bool:
+        """Whether the bus was not told to be down."""
+        return not self._state.faults.down
+
     async def give_up(self) -> None:
         """Await `revoked` for everything held; called by the group."""
         self._giving_up = True
