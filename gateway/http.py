@@ -97,10 +97,11 @@ def gateway_app(law: LawReader, lists_folder: Path) -> FastAPI:
         """Which list version holds at the last record read of `law.activated`, and which are to come."""
         now = law.law.read_to_ms
         held = law.law.held_at(now)
-        coming = [a for a in law.law.counted() if a.effective_at_ms > now and a is not held]
         return {
             "in_force": _activation(held) if held else None,
-            "coming": [{**_activation(a), "holds_from": cloudevent_time(a.effective_at_ms)} for a in coming],
+            "coming": [
+                {**_activation(a), "holds_from": cloudevent_time(a.effective_at_ms)} for a in law.law.to_come(now)
+            ],
         }
 
     @app.post("/v1/rehearsals")

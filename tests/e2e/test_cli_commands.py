@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.e2e.stack_fixture import CHECKOUT, Cli, RunningStack
@@ -132,3 +135,19 @@ def test_topics_and_doctor_see_the_stack(cli: Cli) -> None:
     assert "exchange.recorded" in [row["name"] for row in topics.data]
     doctor = cli("doctor", "--format", "json")
     assert doctor.code == 0, doctor.out
+
+
+def test_lists_that_are_planned_are_not_read_as_those_in_force(cli: Cli, stack: RunningStack, tmp_path: Path) -> None:
+    held = httpx2.get(f"{stack.address('gateway')}/v1/law").json()["in_force"]["list_digest"]
+    mine, at = str(tmp_path / "mine"), (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    assert cli("prohibited", "export", mine).code == 0
+    directory = tmp_path / "mine" / "directory.toml"
+    directory.write_text(directory.read_text(encoding="utf-8").replace("due_hours = 24", "due_hours = 5", 1))
+    planned = cli("prohibited", "activate", mine, "--at", at, "--by", "a lawyer", "--format", "json")
+    assert (planned.code, planned.data["instead_of"], len(planned.data["differences"])) == (0, held, 1), planned.err
+    listed = cli("prohibited", "list")
+    assert f"lists read: in-force, version {held[:12]}" in listed.err
+    assert f"version {planned.data['list_digest'][:12]}" in listed.err
+    assert cli("prohibited", "export", str(tmp_path / "now")).code == 0
+    withdrawn = cli("prohibited", "activate", str(tmp_path / "now"), "--at", at, "--by", "a lawyer", "--format", "json")
+    assert (withdrawn.code, withdrawn.data["list_digest"], withdrawn.data["is_new"]) == (0, held, True), withdrawn.err
