@@ -92,7 +92,8 @@ define install_lock
 	  if ! $(BIN)/python -c "import pip, sys; sys.exit(sys.prefix == sys.base_prefix)" 2>/dev/null; then \
 	    echo "making $(VENV) ..."; rm -rf $(VENV); "$(PYTHON)" -m venv $(VENV); \
 	  fi; \
-	  echo "installing $(1) ..."; \
+	  printf "installing $(1), which may take a minute "; \
+	  (while kill -0 $$$$ 2>/dev/null && sleep 2; do printf .; done) & dots=$$!; trap "kill $$dots; echo" EXIT; \
 	  if command -v uv >/dev/null 2>&1; then uv pip install -q --python $(BIN)/python --require-hashes -r $(1); \
 	  else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); fi; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \

@@ -156,11 +156,14 @@ class Output:
         if table.title:
             console.print(Text(table.title, style="bold"))
         if _natural_width(table.columns, rows) > _FOLDABLE * console.width:
-            label = max(len(column) for column in table.columns) + 2
             for row in rows:
                 console.print(Text(row[0], style="bold"), soft_wrap=True)
+                below = RichTable.grid(padding=(0, 2, 0, 0))
+                below.add_column(no_wrap=True)
+                below.add_column(overflow="fold")  # a long value goes on below itself, not at the screen's edge
                 for column, value in zip(table.columns[1:], row[1:], strict=True):
-                    console.print(Text(f"  {column:<{label}}{value}"), soft_wrap=True)
+                    below.add_row(Text(f"  {column}"), Text(value))
+                console.print(below)
             return
         drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in table.columns:

@@ -42,7 +42,11 @@ def test_an_empty_table_is_its_headings() -> None:
 
 
 def test_on_a_terminal_it_fits() -> None:
-    assert max(len(line) for line in printed(out=Terminal()).splitlines() if "a note" not in line) < 100
+    lines = printed(out=Terminal()).splitlines()
+    assert max(len(line) for line in lines) < 100
+    [first] = [number for number, line in enumerate(lines) if line.startswith("  note") and "a note" in line]
+    assert lines[first + 1].startswith(" " * lines[first].index("a note")), "it goes on below itself"
+    assert " ".join(" ".join(lines).split()).count("than any screen is wide") == 20
 
 
 def test_as_json_there_is_no_table() -> None:
