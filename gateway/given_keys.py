@@ -4,10 +4,12 @@ What the keys mean to the resolver, and the last word on whether they go togethe
 `access_ground`'s; here they are told all at once, with what may have been meant.
 """
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from chopar.identifiers import SubjectKind
@@ -15,6 +17,8 @@ from gateway.lists.near import did_you_mean
 from gateway.lists.reading import called
 from gateway.lists.toml_text import one_value
 from gateway.lists.vocabulary import Basis, DataClass, DateBasis, Disposition, TextRead
+
+_EXAMPLES = Path(__file__).with_name("key_examples.toml")
 
 
 class Kind(StrEnum):
@@ -34,17 +38,15 @@ class Key:
         name: as it is written.
         kind: what is written behind it.
         says: what it says, in words.
-        example: a value that fits the shipped lists; absent keys of the example are shown as remarks.
         due: whether it must be there.
         words: the words among which it chooses.
         names: what it names by id: `agency`, `group`, `scope`, ...
-        shown: whether the example has it.
+        shown: whether the example has it as a key; others that are not due are remarks.
     """
 
     name: str
     kind: Kind
     says: str
-    example: Any
     due: bool = False
     words: type[StrEnum] | None = None
     names: str = ""
@@ -54,107 +56,95 @@ class Key:
 _T, _L, _D = Kind.TEXT, Kind.TEXTS, Kind.DAY
 
 ENTRY_KEYS = (
-    Key("id", _T, "its id: small letters, digits, hyphens; nobody else's", "bank-reference-communal", due=True),
-    Key("document_type", _T, "the paper: id of a [[document]]", "photo", due=True, names="document type"),
-    Key("name_en", _T, "what the source calls it, in English", "Photograph for a contract", due=True),
-    Key("name_uz", _T, "the same in Uzbek (Latin)", "Shartnoma uchun fotosurat", shown=True),
-    Key("name_ru", _T, "the same in Russian", "Фотография для договора", shown=True),
-    Key("names_in_source", _T, "languages in which the source has the name", "en"),
+    Key("id", _T, "its id: small letters, digits, hyphens; nobody else's", due=True),
+    Key("document_type", _T, "the paper: id of a [[document]]", due=True, names="document type"),
+    Key("name_en", _T, "what the source calls it, in English", due=True),
+    Key("name_uz", _T, "the same in Uzbek (Latin)", shown=True),
+    Key("name_ru", _T, "the same in Russian", shown=True),
+    Key("names_in_source", _T, "languages in which the source has the name"),
     Key(
-        "barred_groups",
-        _L,
-        "who may not ask: ids of groups; this or barred_agencies is due",
-        ["communal-organisations"],
-        names="group",
-        shown=True,
+        "barred_groups", _L, "who may not ask: ids of groups; this or barred_agencies is due", names="group", shown=True
     ),
-    Key("barred_agencies", _L, "who may not ask: ids of agencies", ["electricity-het"], names="agency"),
-    Key("from_whom", _L, "whom it protects; no object", ["person"], due=True, words=SubjectKind),
+    Key("barred_agencies", _L, "who may not ask: ids of agencies", names="agency"),
+    Key("from_whom", _L, "whom it protects; no object", due=True, words=SubjectKind),
     Key(
         "scope",
         _T,
         "in which procedures: a scope that some [[procedure]] has; this or every_public_service is due",
-        "contract and service of a communal organisation",
         names="scope",
         shown=True,
     ),
-    Key("every_public_service", Kind.FLAG, "it holds in every public service; then no scope", True),
-    Key("in_force_from", _D, "since when; left out if no day was found", date(2026, 12, 1), shown=True),
-    Key("in_force_basis", _T, "what kind of day that is; unknown if there is none", "in_force", True, DateBasis),
-    Key("condition", _T, "code of a circumstance on which it depends", "city-of-tashkent"),
-    Key("act", _T, "the act: kind, number, day, article", "kind and number of the act, its day, its article", due=True),
-    Key("disposition", _T, "what happens instead of asking", "not_needed", due=True, words=Disposition),
-    Key("disposition_basis", _T, "whether a source says so", "stated", due=True, words=Basis),
-    Key("replaced_by", _T, "with disposition replaced: the paper that suffices", "photo", names="document type"),
-    Key("replacement_note", _T, "what suffices, where it is no paper of the lists", "an oral statement"),
-    Key("data_class", _T, "how sensitive the data are", "ordinary", due=True, words=DataClass),
-    Key("about", _L, "whom the paper is about", ["person"], due=True, words=SubjectKind),
-    Key("parameters", _L, "what a demand must state beside the number", ["period"]),
-    Key("holder", _T, "due with disposition fetch: who has the data", "personalisation-centre", names="agency"),
-    Key("holder_basis", _T, "due with holder: whether a source says so", "inferred", words=Basis),
-    Key("reason_code", _T, "code of the reason why nothing is fetched", "no-ground"),
-    Key("answer_data", _T, "what the holder would answer", "portrait; taken on"),
-    Key("text_read", _T, "how the act was read; `verify` says official, not you", "press", due=True, words=TextRead),
-    Key("confidence", _T, "whether a source says that it is barred", "stated", due=True, words=Basis),
-    Key("coverage", _T, "the announced list that it stands on: id of a [[coverage]]", "communal-32", names="coverage"),
-    Key("note", _T, "what a reader should know", "the day is that of a report"),
-    Key("sources", _L, "where it was read: addresses or places", ["address or place where you read it"], due=True),
-    Key("verified_by", _T, "written by `verify`", "A. Lawyer"),
-    Key("verified_on", _D, "written by `verify`", date(2026, 11, 20)),
-    Key("text_ref", _T, "written by `verify`", "https://lex.uz/docs/1"),
+    Key("every_public_service", Kind.FLAG, "it holds in every public service; then no scope"),
+    Key("in_force_from", _D, "since when; left out if no day was found", shown=True),
+    Key("in_force_basis", _T, "what kind of day that is; unknown if there is none", due=True, words=DateBasis),
+    Key("condition", _T, "code of a circumstance on which it depends"),
+    Key("act", _T, "the act: kind, number, day, article", due=True),
+    Key("disposition", _T, "what happens instead of asking", due=True, words=Disposition),
+    Key("disposition_basis", _T, "whether a source says so", due=True, words=Basis),
+    Key("replaced_by", _T, "with disposition replaced: the paper that suffices", names="document type"),
+    Key("replacement_note", _T, "what suffices, where it is no paper of the lists"),
+    Key("data_class", _T, "how sensitive the data are", due=True, words=DataClass),
+    Key("about", _L, "whom the paper is about", due=True, words=SubjectKind),
+    Key("parameters", _L, "what a demand must state beside the number"),
+    Key("holder", _T, "due with disposition fetch: who has the data", names="agency"),
+    Key("holder_basis", _T, "due with holder: whether a source says so", words=Basis),
+    Key("reason_code", _T, "code of the reason why nothing is fetched"),
+    Key("answer_data", _T, "what the holder would answer"),
+    Key("text_read", _T, "how the act was read; `verify` says official, not you", due=True, words=TextRead),
+    Key("confidence", _T, "whether a source says that it is barred", due=True, words=Basis),
+    Key("coverage", _T, "the announced list that it stands on: id of a [[coverage]]", names="coverage"),
+    Key("note", _T, "what a reader should know"),
+    Key("sources", _L, "where it was read: addresses or places", due=True),
+    Key("verified_by", _T, "written by `verify`"),
+    Key("verified_on", _D, "written by `verify`"),
+    Key("text_ref", _T, "written by `verify`"),
 )
 
 GROUND_KEYS = (
-    Key("id", _T, "its id: small letters, digits, hyphens; nobody else's", "ground-photo-communal", due=True),
+    Key("id", _T, "its id: small letters, digits, hyphens; nobody else's", due=True),
     Key(
         "requester_groups",
         _L,
         "who may know: ids of groups; this or requester_agencies is due",
-        ["communal-organisations"],
         names="group",
         shown=True,
     ),
-    Key("requester_agencies", _L, "who may know: ids of agencies", ["electricity-het"], names="agency"),
-    Key("procedures", _L, "in which procedures: ids", ["electricity-supply-contract"], due=True, names="procedure"),
-    Key("about", _L, "whom the data are about", ["person"], due=True, words=SubjectKind),
-    Key("condition", _T, "code of a circumstance on which it depends", "city-of-tashkent"),
-    Key("document_type", _T, "the paper that the data prove", "photo", due=True, names="document type"),
-    Key("evidence_type", _T, "the data: a type that the holder holds", "portrait", due=True, names="evidence type"),
-    Key("holder", _T, "the agency that holds them", "personalisation-centre", due=True, names="agency"),
-    Key("parameters", _L, "what a demand must state beside the number", ["period"]),
-    Key("fields", _L, "the fields that are given, and no others", ["portrait_reference"], due=True),
-    Key("data_class", _T, "how sensitive; other than ordinary needs an act", "ordinary", due=True, words=DataClass),
-    Key(
-        "act",
-        _T,
-        "the act that gives the right; due before `verify`",
-        "kind and number of the act, its day, its article",
-        shown=True,
-    ),
-    Key("text_read", _T, "how the act was read; `verify` says official, not you", "press", due=True, words=TextRead),
-    Key("basis", _T, "whether a source says so; stated needs an act", "stated", due=True, words=Basis),
-    Key("from", _D, "first day", date(2026, 12, 1), shown=True),
-    Key("until", _D, "last day", date(2030, 12, 31)),
-    Key(
-        "made_from",
-        _T,
-        "the entry that it serves alone, about the same paper",
-        "photo-prescribed-format",
-        names="entry",
-    ),
-    Key("note", _T, "what a reader should know", "article 5 names no fields"),
-    Key("sources", _L, "where it was read: addresses or places", ["address or place where you read it"], due=True),
-    Key("verified_by", _T, "written by `verify`", "A. Lawyer"),
-    Key("verified_on", _D, "written by `verify`", date(2026, 11, 20)),
-    Key("text_ref", _T, "written by `verify`", "https://lex.uz/docs/1"),
+    Key("requester_agencies", _L, "who may know: ids of agencies", names="agency"),
+    Key("procedures", _L, "in which procedures: ids", due=True, names="procedure"),
+    Key("about", _L, "whom the data are about", due=True, words=SubjectKind),
+    Key("condition", _T, "code of a circumstance on which it depends"),
+    Key("document_type", _T, "the paper that the data prove", due=True, names="document type"),
+    Key("evidence_type", _T, "the data: a type that the holder holds", due=True, names="evidence type"),
+    Key("holder", _T, "the agency that holds them", due=True, names="agency"),
+    Key("parameters", _L, "what a demand must state beside the number"),
+    Key("fields", _L, "the fields that are given, and no others", due=True),
+    Key("data_class", _T, "how sensitive; other than ordinary needs an act", due=True, words=DataClass),
+    Key("act", _T, "the act that gives the right; due before `verify`", shown=True),
+    Key("text_read", _T, "how the act was read; `verify` says official, not you", due=True, words=TextRead),
+    Key("basis", _T, "whether a source says so; stated needs an act", due=True, words=Basis),
+    Key("from", _D, "first day", shown=True),
+    Key("until", _D, "last day"),
+    Key("made_from", _T, "the entry that it serves alone, about the same paper", names="entry"),
+    Key("note", _T, "what a reader should know"),
+    Key("sources", _L, "where it was read: addresses or places", due=True),
+    Key("verified_by", _T, "written by `verify`"),
+    Key("verified_on", _D, "written by `verify`"),
+    Key("text_ref", _T, "written by `verify`"),
 )
 
 KEYS: Mapping[str, tuple[Key, ...]] = {"entry": ENTRY_KEYS, "ground": GROUND_KEYS}
 """By the array of tables."""
 
 
+def examples(array: str) -> dict[str, Any]:
+    """A value for each key of a table."""
+    values: dict[str, Any] = tomllib.loads(_EXAMPLES.read_text("utf-8"))[array]
+    return values
+
+
 def example(array: str) -> str:
     """A table to begin with, in TOML: what is due as keys, what may be left out as remarks."""
+    values = examples(array)
     lines = [f"# A table for `chopar prohibited add`. Lines with # may be left out.\n[[{array}]]"]
     for key in KEYS[array]:
         if key.says.startswith("written by"):
@@ -162,7 +152,7 @@ def example(array: str) -> str:
         among = f" ({_among(key)})" if key.words else ""
         due = "" if key.due else "may be left out: "
         lines.append(f"# {due}{key.says}{among}")
-        lines.append(f"{'' if key.due or key.shown else '# '}{key.name} = {one_value(key.example)}")
+        lines.append(f"{'' if key.due or key.shown else '# '}{key.name} = {one_value(values[key.name])}")
     return "\n".join(lines) + "\n"
 
 

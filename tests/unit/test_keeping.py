@@ -18,7 +18,7 @@ from gateway.access_ground import AccessGround
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
 from gateway.connecting import connect
-from gateway.given_keys import KEYS, described, example
+from gateway.given_keys import KEYS, described, example, examples
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
@@ -216,12 +216,12 @@ class Recording(Table):
 
 @pytest.mark.parametrize(("array", "read"), [("entry", ProhibitedEntry.read), ("ground", AccessGround.read)])
 def test_the_keys_that_are_explained_are_those_that_are_read(array: str, read: Callable[[Table], object]) -> None:
-    table = Recording({key.name: key.example for key in KEYS[array]})
+    table = Recording(examples(array))
     with contextlib.suppress(LawUnreadableError):  # not all of them go together
         read(table)
     table.finish()
     assert table.asked == {key.name for key in KEYS[array]}
-    due = {key.name: key.example for key in KEYS[array] if key.due}
+    due = {key.name: examples(array)[key.name] for key in KEYS[array] if key.due}
     for name in due:
         with pytest.raises(LawUnreadableError):
             read(Table("", "", {key: value for key, value in due.items() if key != name}))
