@@ -60,7 +60,7 @@ def silent_agencies(count: int) -> list[str]:
 class NoTable:
     """A table of first records that holds nothing: every record is the first of its id."""
 
-    def __init__(self, folder: Any = None) -> None:
+    def __init__(self, folder: Any = None, is_dispute: Any = None) -> None:
         pass
 
     def open(self, partition: Any) -> None:
@@ -75,7 +75,7 @@ class NoTable:
     def fold(self, record: Any) -> None:
         """Nothing is kept."""
 
-    def first(self, record: Any) -> None:
+    def first(self, record: Any, demand_id: Any = None) -> None:
         """Nothing was seen."""
 
     def write(self) -> None:

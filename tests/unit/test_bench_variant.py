@@ -1,10 +1,14 @@
 """What the bench takes out of a process is there to be taken out: a renamed part fails here, not in a long run."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from gateway.store import FirstRecords
+from tests.load.variant import NoTable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +46,18 @@ def changed(*options: str, script: str) -> str:
 )
 def test_a_safety_feature_is_taken_out(feature: str, script: str, said: str) -> None:
     assert changed("--without", feature, script=script) == said
+
+
+def test_what_takes_the_place_of_the_table_is_called_as_it_is() -> None:
+    def asked(table: type) -> dict[str, list[str]]:
+        methods = inspect.getmembers(table, inspect.isfunction)
+        return {
+            name: [*inspect.signature(method).parameters]
+            for name, method in methods
+            if not name.startswith("_") or name == "__init__"
+        }
+
+    assert asked(NoTable) == asked(FirstRecords)
 
 
 def test_topics_have_other_partition_counts() -> None:
