@@ -102,26 +102,20 @@ def without_dedupe() -> None:
 
 
 def without_access_record() -> None:
-    """No ExchangeRecorded is encoded by the provider, and none is sent by anybody."""
+    """No ExchangeRecorded is sent by anybody. A provider still encodes it: with its answer, in one go."""
     from chopar.bus.consume import Outputs
-    from chopar.messages.exchange import ExchangeRecorded
     from chopar.provider import ProviderHandler
-    from chopar.schema_registry import Encoder
     from chopar.topics import EXCHANGE_RECORDED
     from gateway.handlers import GatewayHandler
 
-    recorded, encode = EXCHANGE_RECORDED.of(), Encoder.encode
-    gateway_handle, provider_handle = GatewayHandler.handle, ProviderHandler.handle
+    recorded = EXCHANGE_RECORDED.of()
+    answered, provided = GatewayHandler.handle, ProviderHandler._outputs
 
     def silent(outputs: Outputs) -> Outputs:
         return Outputs(tuple(out for out in outputs.before if out.topic != recorded), outputs.after)
 
-    async def provider(self: Any, record: Any) -> Outputs:
-        return silent(await provider_handle(self, record))
-
-    replace(GatewayHandler, "handle", lambda self, record: silent(gateway_handle(self, record)))
-    replace(ProviderHandler, "handle", provider)
-    replace(Encoder, "encode", lambda self, one: b"" if isinstance(one, ExchangeRecorded) else encode(self, one))
+    replace(GatewayHandler, "handle", lambda self, record: silent(answered(self, record)))
+    replace(ProviderHandler, "_outputs", lambda self, *given: silent(provided(self, *given)))
 
 
 def without_validation() -> None:
