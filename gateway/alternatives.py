@@ -5,7 +5,7 @@ all, whatever the directory's order says. How far each led is the resolver's to 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.access_ground import AccessGround
 from gateway.evidence_directory import DirectoryEntry, Place
@@ -24,8 +24,7 @@ _BEST = (
 """How it stands with a holder to which several ways lead: as with the one that led farthest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """One way to the data, and how far it led.
 
     Args:
@@ -50,8 +49,10 @@ def taken(ways: Sequence[Way], in_order: Sequence[Place]) -> Way:
         ways: at least one, in the order in which their entries decide: the first one's entry is the deciding one.
         in_order: the directory's order; what it does not name comes after, as it comes.
     """
-    ranks = {place: rank for rank, place in enumerate(dict.fromkeys(in_order))}
-    ranked = sorted(ways, key=lambda way: ranks.get(way.place, len(ranks)) if way.place else len(ranks))
+    ranked = ways
+    if in_order:
+        ranks = {place: rank for rank, place in enumerate(dict.fromkeys(in_order))}
+        ranked = sorted(ways, key=lambda way: ranks.get(way.place, len(ranks)) if way.place else len(ranks))
     for way in ranked:
         if way.code is Code.GROUND:
             return way
@@ -65,6 +66,8 @@ def taken(ways: Sequence[Way], in_order: Sequence[Place]) -> Way:
 
 def others(ways: Sequence[Way], in_order: Sequence[Place], chosen: Way) -> tuple[Alternative, ...]:
     """The rest of the directory's order, and how it stands with each."""
+    if not in_order:
+        return ()
     best: dict[Place, Code] = {}
     for way in ways:
         if way.place is not None:

@@ -6,7 +6,7 @@ messages and what came before the demand was read (`expired`, `id_reused`) are l
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from chopar.errors import IdentifierError
@@ -16,7 +16,7 @@ from gateway.access_ground import AccessGround
 from gateway.agencies import Procedure
 from gateway.alternatives import Way, others, taken
 from gateway.demand import Demand, DocumentDemand, DocumentKey, Subject
-from gateway.evidence_directory import DirectoryEntry, Place
+from gateway.evidence_directory import Place
 from gateway.legal_basis import LegalBasis
 from gateway.list_version import NOT_COMPLETE, ListVersion
 from gateway.lists.vocabulary import Basis, DateBasis, Disposition
@@ -153,15 +153,6 @@ def check_parameter(name: str, value: str) -> None:
         PersonId(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """How far the way to the data led, by one entry or by a ground of its own."""
-
-    code: Code
-    ground: AccessGround | None = None
-    holding: DirectoryEntry | None = None
-
-
 class _Inquiry:
     """B, for the documents of one demand that was taken."""
 
@@ -264,21 +255,10 @@ class _Inquiry:
             step = NextStep.SEE_REPLACEMENT if entry.replaced_by else NextStep.GO_ON_WITH_REPLACEMENT
             replaced = self._outcome(document, Outcome.REPLACED, Code.REPLACED_BY, step, entry, binding)
             return replace(replaced, replaced_by=entry.replaced_by) if entry.replaced_by else replaced
-        in_order = self._in_order(document)
-        if in_order or self.demand.asked:
-            ways = [way for each in binding for way in self._ways_by_entry(document, subject, each)]
-            way = taken(ways, in_order)
-            return self._by_way(document, subject, way, ways, self._rule(way.entry or entry, binding, way.ground), _NO)
-        first = self._attempt_by_entry(document, subject, entry)
-        by, attempt = entry, first
-        if first.code is not Code.GROUND:
-            for other in binding[1:]:
-                further = self._attempt_by_entry(document, subject, other)
-                if further.code is Code.GROUND:
-                    by, attempt = other, further
-                    break
-        rule = self._rule(by, binding, attempt.ground)
-        return self._attempted(document, subject, attempt, rule, _NO)
+        ways = [way for each in binding for way in self._ways_by_entry(document, subject, each)]
+        way = taken(ways, self._in_order(document))
+        rule = self._rule(way.entry or entry, binding, way.ground)
+        return self._by_way(document, subject, way, ways, rule, _NO)
 
     def _in_order(self, document: DocumentDemand) -> tuple[Place, ...]:
         """By what the document may be proved, if the directory says so."""
@@ -297,57 +277,25 @@ class _Inquiry:
     def _way_by_ground(
         self, document: DocumentDemand, subject: Subject, ground: AccessGround, entry: ProhibitedEntry | None
     ) -> Way:
+        """How far a ground leads: to the first of the tests that fails, or to a fetch."""
         place = Place(ground.holder, ground.evidence_type)
-        attempt = self._attempt_by_ground(document, subject, ground)
-        if attempt.ground is not None and place in self.demand.asked:
-            return Way(entry, place, Code.ALREADY_ASKED, ground)
-        return Way(entry, place, attempt.code, attempt.ground, attempt.holding)
-
-    def _by_way(
-        self,
-        document: DocumentDemand,
-        subject: Subject,
-        way: Way,
-        ways: list[Way],
-        rule: Rule,
-        asked: PersonMayBeAsked,
-    ) -> ResolvedDocument:
-        """The outcome of the way that is taken, with the others beside it."""
-        attempt = _Attempt(way.code, way.ground, way.holding)
-        found = self._attempted(document, subject, attempt, rule, asked)
-        if way.ground is None:
-            return found
-        return replace(found, alternatives=others(ways, self._in_order(document), way))
-
-    def _attempt_by_entry(self, document: DocumentDemand, subject: Subject, entry: ProhibitedEntry) -> _Attempt:
-        """The way to the data by an entry that fetches: the first of the tests that fails, or the ground."""
-        if subject.kind not in entry.about and SubjectKind.OBJECT not in entry.about:
-            return _Attempt(Code.NOT_ABOUT_SUBJECT)
-        first = _Attempt(Code.NO_GROUND_TO_KNOW)
-        for ground in self.lists.grounds_for[entry.id]:
-            attempt = self._attempt_by_ground(document, subject, ground)
-            if attempt.code is Code.GROUND:
-                return attempt
-            if first.ground is None:
-                first = attempt
-        return first
-
-    def _attempt_by_ground(self, document: DocumentDemand, subject: Subject, ground: AccessGround) -> _Attempt:
         if not (
             ground.in_force_for(self.requester, self.groups, self.procedure.id, self.on)
             and ground.is_about(subject.kind)
             and ground.meets(self.circumstances)
             and ground.holder != self.requester  # nobody fetches from itself
         ):
-            return _Attempt(Code.NO_GROUND_TO_KNOW)
+            return Way(entry, place, Code.NO_GROUND_TO_KNOW)
+        if place in self.demand.asked:
+            return Way(entry, place, Code.ALREADY_ASKED, ground)
         if ground.lacks(document.parameters):
-            return _Attempt(Code.MISSING_PARAMETER, ground)
+            return Way(entry, place, Code.MISSING_PARAMETER, ground)
         if not ground.opened_by(self.mode):
-            return _Attempt(Code.GROUND_NOT_VERIFIED, ground)
-        holding = self.lists.directory.get((ground.holder, ground.evidence_type))
+            return Way(entry, place, Code.GROUND_NOT_VERIFIED, ground)
+        holding = self.lists.directory.get(place)
         if holding is None or not holding.connected:
-            return _Attempt(Code.HOLDER_NOT_CONNECTED, ground)
-        return _Attempt(Code.GROUND, ground, holding)
+            return Way(entry, place, Code.HOLDER_NOT_CONNECTED, ground)
+        return Way(entry, place, Code.GROUND, ground, holding)
 
     def _not_barred(
         self,
@@ -360,19 +308,13 @@ class _Inquiry:
         named = self.basis.still_names(document.document_type, self.on, bar_to_come_or_off)
         asked = _OPEN if undetermined else _YES if named else _NO
         grounds = self.lists.own_grounds_of.get(document.document_type, ())
-        in_order = self._in_order(document) if grounds else ()
         none_left = False
-        if in_order or (grounds and self.demand.asked):
+        if grounds:
             ways = [self._way_by_ground(document, subject, ground, None) for ground in grounds]
-            way = taken(ways, in_order)
+            way = taken(ways, self._in_order(document))
             none_left = way.code is Code.ALREADY_ASKED
             if way.code is Code.GROUND and way.ground is not None:
                 return self._by_way(document, subject, way, ways, _ground_rule(way.ground), asked)
-        else:
-            for ground in grounds:
-                attempt = self._attempt_by_ground(document, subject, ground)
-                if attempt.code is Code.GROUND:
-                    return self._attempted(document, subject, attempt, _ground_rule(ground), asked)
         if undetermined:
             entry, code = undetermined[0]
             step = NextStep.SAY_CIRCUMSTANCE if code is Code.CONDITION_UNSAID else NextStep.ASK_LAWYER
@@ -406,18 +348,25 @@ class _Inquiry:
             document.document_type, document.about, document.parameters, outcome, code, asked, step, rule
         )
 
-    def _attempted(
-        self, document: DocumentDemand, subject: Subject, attempt: _Attempt, rule: Rule, asked: PersonMayBeAsked
+    def _by_way(
+        self,
+        document: DocumentDemand,
+        subject: Subject,
+        way: Way,
+        ways: list[Way],
+        rule: Rule,
+        asked: PersonMayBeAsked,
     ) -> ResolvedDocument:
-        """The outcome of an attempt: fetch, gap, not needed or a missing parameter."""
-        code, ground = attempt.code, attempt.ground
+        """The outcome of the way that is taken (fetch, gap, not needed or refused), with the others beside it."""
+        code, ground = way.code, way.ground
         if ground is None:
             outcome, step = Outcome.NOT_NEEDED, NextStep.GO_ON_WITHOUT
             return ResolvedDocument(
                 document.document_type, document.about, document.parameters, outcome, code, asked, step, rule
             )
+        alternatives = others(ways, self._in_order(document), way)
         if code is Code.MISSING_PARAMETER or code is Code.ALREADY_ASKED:
-            return _refused_document(document, code, rule)
+            return replace(_refused_document(document, code, rule), alternatives=alternatives)
         withheld = code in _WITHHELD
         return ResolvedDocument(
             document.document_type,
@@ -432,8 +381,9 @@ class _Inquiry:
             evidence_type=ground.evidence_type,
             fields=ground.fields,
             ground_id=ground.id,
-            due=attempt.holding.due if attempt.holding else None,
+            due=way.holding.due if way.holding else None,
             subject=None if withheld else subject,
+            alternatives=alternatives,
         )
 
     def _rule(self, entry: ProhibitedEntry, entries: list[ProhibitedEntry], ground: AccessGround | None) -> Rule:
