@@ -10,15 +10,20 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from chopar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 # Longer than any write of ours holds the lock; shorter than the time-out of a statement.
@@ -44,6 +49,21 @@ def database_address(url: str, what: str) -> URL:
     if address is None or address.get_backend_name() not in _DRIVERS:
         raise ConfigurationError(f"the address of {what} must begin with sqlite+aiosqlite:/// or postgresql+psycopg://")
     return address.set(drivername=_DRIVERS[address.get_backend_name()])
+
+
+@lru_cache(maxsize=64)
+def adding_new(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
+    """An insert that passes over rows whose key is there: the same text in both databases, kept apart by SQLAlchemy.
+
+    Args:
+        table: into which; ours, so that those remembered here are few.
+        dialect: `sqlite` or `postgresql`.
+    """
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # four megabytes that nobody on SQLite needs
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def open_engine(address: URL, **options: Any) -> AsyncEngine:

@@ -17,12 +17,11 @@ from typing import ClassVar
 
 import structlog
 from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chopar.database import database_address, open_engine
+from chopar.database import adding_new, database_address, open_engine
 from chopar.errors import ConfigurationError, RegisterUnavailableError
 from chopar.migrations import Migrations, bring_up_to_date
 
@@ -65,13 +64,8 @@ class RegisterDatabase:
         self._timeout_seconds = timeout_seconds
 
     def adding_new(self, table: Table) -> Insert:
-        """An insert that passes over rows whose key is there. The same text in both databases, but kept apart."""
-        if self._address.get_backend_name() == "postgresql":
-            # Only here: four megabytes that a register in SQLite never needs.
-            from sqlalchemy.dialects import postgresql
-
-            return postgresql.insert(table).on_conflict_do_nothing()
-        return sqlite.insert(table).on_conflict_do_nothing()
+        """An insert that passes over rows whose key is there."""
+        return adding_new(table, self._address.get_backend_name())
 
     async def prepare(self, *, migrate: bool = True) -> None:
         """Bring the tables to the revision of the code; raises what `bring_up_to_date` does."""

@@ -29,10 +29,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chopar.bus.inbox import KEPT, Batch, Inbox
 from chopar.completion import Awaited, Waiting
+from chopar.database import adding_new
 from chopar.identifiers import uuid7
 from chopar.messages.demand import DemandResolved
 
@@ -83,25 +83,11 @@ _FOLLOWING = Table(
     Column("waiting", String, nullable=False),
     sqlite_with_rowid=False,
 )
-_NEW_FOLLOWING = {
-    "sqlite": (
-        sqlite.insert(_DEMAND).on_conflict_do_nothing(),
-        sqlite.insert(_FOLLOWING).on_conflict_do_nothing(),
-    ),
-    "postgresql": (
-        postgresql.insert(_DEMAND).on_conflict_do_nothing(),
-        postgresql.insert(_FOLLOWING).on_conflict_do_nothing(),
-    ),
-}
 _FIRSTS = select(_FOLLOWING.c.demand_id, _FOLLOWING.c.first_id).where(
     _FOLLOWING.c.demand_id.in_(bindparam("demands", expanding=True))
 )
 _FOLLOWINGS = select(_FOLLOWING).where(_FOLLOWING.c.first_id.in_(bindparam("demands", expanding=True)))
 _FOLLOWED = update(_FOLLOWING).where(_FOLLOWING.c.demand_id == bindparam("of_demand")).values(waiting=bindparam("how"))
-_NEW_REQUEST = {
-    "sqlite": sqlite.insert(_REQUEST).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(_REQUEST).on_conflict_do_nothing(),
-}
 _UNSENT = (
     select(_DEMAND.c.demand_id, _DEMAND.c.value)
     .where(~_DEMAND.c.sent)
@@ -301,8 +287,7 @@ async def add_following(
     batch: Batch, first_id: str, demand: tuple[str, bytes, datetime], following: KeptFollowing
 ) -> None:
     """Keep a demand that is to be sent because the one before it had no record; again: nothing changes."""
-    new_demand, new_following = _NEW_FOLLOWING[batch.dialect]
-    await batch.execute(new_demand, [_new_row(*demand)])
+    await batch.execute(adding_new(_DEMAND, batch.dialect), [_new_row(*demand)])
     row = {
         "demand_id": demand[0],
         "first_id": first_id,
@@ -310,7 +295,7 @@ async def add_following(
         "about": following.about,
         "waiting": following.waiting.value,
     }
-    await batch.execute(new_following, [row])
+    await batch.execute(adding_new(_FOLLOWING, batch.dialect), [row])
 
 
 async def end_following(where: Executes, demand_id: str, waiting: Waiting) -> None:
@@ -343,7 +328,7 @@ async def add_requests(batch: Batch, requests: Mapping[bytes, tuple[str, KeptReq
         for request, (demand_id, kept) in requests.items()
     ]
     if rows:
-        await batch.execute(_NEW_REQUEST[batch.dialect], rows)
+        await batch.execute(adding_new(_REQUEST, batch.dialect), rows)
 
 
 async def save_requests(where: Executes, requests: Mapping[bytes, KeptRequest]) -> None:

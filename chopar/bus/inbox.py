@@ -39,13 +39,12 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from chopar.database import database_address, open_engine
+from chopar.database import adding_new, database_address, open_engine
 from chopar.errors import ConfigurationError, StoreUnavailableError
 from chopar.identifiers import uuid7
 from chopar.messages.demand import MAX_LIFE
@@ -74,13 +73,9 @@ _INBOX = Table(
     Column("content", LargeBinary(32), nullable=False),
     sqlite_with_rowid=False,
 )
-# The same text in both; SQLAlchemy keeps ON CONFLICT with the dialects. A row of a transaction that is still open is
-# waited for: its commit makes this insert do nothing, its rollback lets it through. What was inserted is returned, as
-# SQLAlchemy counts rows of inserts with SQLite alone.
-_TAKE = {
-    "sqlite": sqlite.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
-    "postgresql": postgresql.insert(_INBOX).on_conflict_do_nothing().returning(_INBOX.c.effect),
-}
+# A row of a transaction that is still open is waited for: its commit makes this insert do nothing, its rollback lets it
+# through. What was inserted is returned, as SQLAlchemy counts rows of inserts with SQLite alone.
+_TAKE = {dialect: adding_new(_INBOX, dialect).returning(_INBOX.c.effect) for dialect in ("sqlite", "postgresql")}
 _PURGED_AT_ONCE = 1000  # a short transaction: others wait for it
 _PURGE = (
     delete(_INBOX)
