@@ -21,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from chopar.bus.between import between
 from chopar.bus.port import Bus, Outgoing, Record, TopicPartition
 from chopar.errors import (
     ChoparError,
@@ -42,8 +43,6 @@ from chopar.topics import PARTITIONS
 Concerns = Callable[[EvidenceRequested], bool]
 """Whether a request is about what was wrong."""
 
-_BATCH = 1000
-_LISTEN_SECONDS = 0.5
 _CLOCKS_APART = timedelta(hours=1)
 
 _log = structlog.get_logger()
@@ -162,22 +161,12 @@ class Corrections:
         finally:
             with contextlib.suppress(UnavailableError):
                 await admin.stop()
-        ends = {place: end for place, end in ends.items() if start[place] < end}
-        if not ends:
-            return CorrectionSent(0, 0)
-        reader = self._bus.reader({place: start[place] for place in ends})
-        await reader.start()
         read = failed = 0
         done: set[bytes] = set()
-        try:
-            while any(reader.position(place) < end for place, end in ends.items()):
-                for place, records in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).items():
-                    read += len(records)
-                    for record in records:
-                        if record.offset < ends[place]:
-                            failed += not await self._corrected(record, concerns, correction_id, done)
-        finally:
-            await reader.stop()
+        async with contextlib.aclosing(between(self._bus, start, ends)) as records:
+            async for record in records:
+                read += 1
+                failed += not await self._corrected(record, concerns, correction_id, done)
         return CorrectionSent(read, len(done), failed)
 
     async def _corrected(self, record: Record, concerns: Concerns, correction_id: UUID, done: set[bytes]) -> bool:

@@ -5,13 +5,14 @@ shown of them is kept, as there may be many and large ones.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chopar.avro import SchemaFiles
+from chopar.bus.between import between
 from chopar.bus.dead_letter import DeadLetter, read_dead_letter
 from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.cli.output import Table, hide_rejected
@@ -24,8 +25,6 @@ from chopar.topics import DEAD_LETTER_SUFFIX, OPERATIONS_REPLAYED
 UNREADABLE = "no_dead_letter"
 """The code shown of a record on a dead letter topic whose headers are not those of a dead letter."""
 
-_BATCH = 200
-_LISTEN_SECONDS = 0.5
 _PLACE = re.compile(r"([\w.-]+)/(\d{1,9})/(\d{1,18})", re.ASCII)
 _AGO = re.compile(r"(\d{1,6})([mhd])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -212,7 +211,7 @@ async def letters(bus: Bus, wanted: Filter) -> list[Letter]:
         start, ends = await admin.offsets_at(places, 0), await admin.end_offsets(places)
     finally:
         await admin.stop()
-    found = [letter async for record in each(bus, start, ends) if wanted.takes(letter := Letter.of(record))]
+    found = [letter async for record in between(bus, start, ends) if wanted.takes(letter := Letter.of(record))]
     return sorted(found, key=lambda letter: (letter.failed_at, letter.place))
 
 
@@ -233,8 +232,9 @@ async def letter_at(bus: Bus, place: Place) -> Record:
     finally:
         await admin.stop()
     if first <= place.offset < end:
-        async for record in each(bus, {partition: place.offset}, {partition: place.offset + 1}):
-            return record
+        async with aclosing(between(bus, {partition: place.offset}, {partition: place.offset + 1})) as records:
+            async for record in records:
+                return record
     raise NotFoundError(f"there is no dead letter {place}: it was never written, or has expired")
 
 
@@ -258,38 +258,20 @@ async def decisions(bus: Bus, registry: SchemaRegistry) -> Decisions:
     decoder = Decoder(SchemaFiles.shipped(), registry)
     settled: dict[Place, ReplayRequested] = {}
     ended: dict[Place, LetterReplayed] = {}
-    async for record in each(bus, start, ends):
-        try:
-            message = await decoder.message(record.value or b"", ReplayRequested)
-        except WrongRecordError:
-            with suppress(RecordError):
-                done = await decoder.message(record.value or b"", LetterReplayed)
-                ended[Place.of(done)] = done
-            continue
-        except RecordError:
-            continue  # nobody's decision
-        if message.action is not ReplayAction.REVEAL:
-            settled.setdefault(Place.of(message), message)
+    async with aclosing(between(bus, start, ends)) as records:
+        async for record in records:
+            try:
+                message = await decoder.message(record.value or b"", ReplayRequested)
+            except WrongRecordError:
+                with suppress(RecordError):
+                    done = await decoder.message(record.value or b"", LetterReplayed)
+                    ended[Place.of(done)] = done
+                continue
+            except RecordError:
+                continue  # nobody's decision
+            if message.action is not ReplayAction.REVEAL:
+                settled.setdefault(Place.of(message), message)
     return Decisions(settled, ended)
-
-
-async def each(
-    bus: Bus, start: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
-) -> AsyncIterator[Record]:
-    """The records from `start` up to `ends`, one after another."""
-    unread = {partition: end for partition, end in ends.items() if start[partition] < end}
-    if not unread:
-        return
-    reader = bus.reader({partition: start[partition] for partition in unread})
-    await reader.start()
-    try:
-        while any(reader.position(partition) < end for partition, end in unread.items()):
-            for batch in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).values():
-                for record in batch:
-                    if record.offset < unread[record.topic_partition]:
-                        yield record
-    finally:
-        await reader.stop()
 
 
 def row(letter: Letter, decided: Decisions) -> dict[str, Any]:

@@ -6,27 +6,26 @@ The demand, its resolution and its answers are read from their topics, so it nee
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
-from chopar.bus.port import Bus, Record, TopicPartition, partition_of
+from chopar.bus.port import Bus, Record, TopicPartition
 from chopar.cli.demand_text import evidence_rows
-from chopar.cli.demand_trace import read_to
+from chopar.cli.demand_trace import records_of
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
 from chopar.completion import Delivered, Upheld
 from chopar.disputes import Objection
 from chopar.errors import ConfigurationError, NotFoundError, RecordError
-from chopar.identifiers import AgencyId, uuid7_milliseconds
+from chopar.identifiers import AgencyId
 from chopar.messages.dispute import DisputeReason
 from chopar.requester import Exchange, Requester
 from chopar.schema_registry import SchemaRegistry
 from chopar.texts import Language, Texts
-from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, suffix_of
-
-_CLOCKS_APART_MS = 2 * 60 * 1000
+from chopar.topics import DEAD_LETTER_SUFFIX, DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, suffix_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ async def dispute_on(
     Raises:
         ChoparError: as of `dispute_in` and `Requester.dispute`.
     """
-    found = await records_of(bus, demand_id)
+    found = await said_of(bus, demand_id)
     refused = NotFoundError("no demand of this id is in Kafka: it was not sent here, or its records have expired")
     tried: set[AgencyId] = set()
     for record in found:
@@ -138,26 +137,15 @@ async def _dispute(requester: Requester, exchange: Exchange, objection: Objectio
         return review
 
 
-async def records_of(bus: Bus, demand_id: UUID) -> list[Record]:
+async def said_of(bus: Bus, demand_id: UUID) -> list[Record]:
     """What askers and holders have said under a demand's id, in the order of each topic; what is asked stays out."""
-    key = str(demand_id).encode()
-    place = partition_of(key, PARTITIONS)
     wanted = (DEMAND_SUBMITTED.name, DEMAND_RESOLVED.name, EVIDENCE_PROVIDED.name)
-    admin = bus.admin()
-    await admin.start()
-    try:
-        topics = await admin.partitions()
-        places = [
-            TopicPartition(topic, place)
-            for topic in sorted(topics)
-            if topic.startswith(wanted) and not topic.endswith(".dlq")
-        ]
-        start = await admin.offsets_at(places, max(0, uuid7_milliseconds(demand_id) - _CLOCKS_APART_MS))
-        ends = await admin.end_offsets(places)
-    finally:
-        await admin.stop()
-    unread = {one: end for one, end in ends.items() if start[one] < end}
-    found = await read_to(bus, start, unread, key)
+
+    def places(topics: Mapping[str, int], partition: int) -> list[TopicPartition]:
+        names = [name for name in topics if name.startswith(wanted) and not name.endswith(DEAD_LETTER_SUFFIX)]
+        return [TopicPartition(name, partition) for name in names]
+
+    found = await records_of(demand_id, bus, places)
     return sorted(found, key=lambda record: (record.topic, record.offset))
 
 

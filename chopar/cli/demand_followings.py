@@ -8,8 +8,9 @@ import contextlib
 from uuid import UUID
 
 from chopar.avro import SchemaFiles
+from chopar.bus.between import between
 from chopar.bus.port import Bus
-from chopar.cli.demand_trace import CLOCKS_APART_MS, Hop, hops_of, in_order, read_to
+from chopar.cli.demand_trace import CLOCKS_APART_MS, Hop, hops_of, in_order
 from chopar.cli.exchange_records import span
 from chopar.cli.session import Session
 from chopar.errors import NotFoundError, RecordError, UnavailableError
@@ -27,17 +28,20 @@ async def followings_of(demand_id: UUID, bus: Bus, registry: SchemaRegistry) -> 
         UnavailableError: broker or schema registry do not answer, or nothing records exchanges here.
     """
     start, ends = await span(bus, max(0, uuid7_milliseconds(demand_id) - CLOCKS_APART_MS))
-    unread = {place: end for place, end in ends.items() if start[place] < end}
     decoder = Decoder(SchemaFiles.shipped(), registry)
     follows: dict[UUID, UUID | None] = {}
-    for record in await read_to(bus, start, unread, prefix=str(demand_id)[:_MILLISECOND].encode()):
-        try:
-            message = await decoder.message(record.value or b"", ExchangeRecorded)
-        except RecordError:
-            continue
-        if message.resolution is not None:
-            said = message.resolution.follows
-            follows.setdefault(message.demand_id, said.demand_id if said is not None else None)
+    of_millisecond = str(demand_id)[:_MILLISECOND].encode()
+    async with contextlib.aclosing(between(bus, start, ends)) as records:
+        async for record in records:
+            if not (record.key or b"").startswith(of_millisecond):
+                continue
+            try:
+                message = await decoder.message(record.value or b"", ExchangeRecorded)
+            except RecordError:
+                continue
+            if message.resolution is not None:
+                said = message.resolution.follows
+                follows.setdefault(message.demand_id, said.demand_id if said is not None else None)
     first = follows.get(demand_id) or demand_id
     family = {one: before for one, before in follows.items() if first in (one, before)}
     return {first: None, demand_id: None if first == demand_id else first} | family

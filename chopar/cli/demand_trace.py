@@ -3,14 +3,15 @@
 Bodies are not decoded: a trace shows when and where, never about whom or what.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from chopar.bus.port import Bus, Reader, Record, TopicPartition, partition_of
+from chopar.bus.between import between
+from chopar.bus.port import Bus, Record, TopicPartition, partition_of
 from chopar.cli.output import Table, instant
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import parse_demand_id, uuid7_milliseconds
@@ -18,9 +19,6 @@ from chopar.topics import DEAD_LETTER_SUFFIX, PARTITIONS, TOPICS, Key, dead_lett
 
 CLOCKS_APART_MS = 2 * 60 * 1000
 """A demand's id may be that much ahead of the broker's clock, so its record may be stamped that much earlier."""
-
-_BATCH = 2000
-_LISTEN_SECONDS = 0.5
 
 # Records of one millisecond are shown in the order in which they follow from one another.
 _ORDER = ("demand.submitted.", "demand.resolved.", "evidence.requested.", "exchange.recorded", "evidence.provided.")
@@ -67,18 +65,7 @@ async def hops_of(demand_id: UUID, bus: Bus) -> list[Hop]:
         NotFoundError: there are none.
         BrokerUnavailableError: no broker answers.
     """
-    key = str(demand_id).encode()
-    admin = bus.admin()
-    await admin.start()
-    try:
-        partitions = _where_to_look(await admin.partitions(), partition_of(key, PARTITIONS))
-        since = uuid7_milliseconds(demand_id) - CLOCKS_APART_MS
-        start = await admin.offsets_at(partitions, max(0, since))
-        ends = await admin.end_offsets(partitions)
-    finally:
-        await admin.stop()
-    unread = {partition: end for partition, end in ends.items() if start[partition] < end}
-    hops = [_hop(demand_id, record) for record in await read_to(bus, start, unread, key)]
+    hops = [_hop(demand_id, record) for record in await records_of(demand_id, bus, _where_to_look)]
     if not hops:
         raise NotFoundError("no record of this demand is in Kafka: it was not sent here, or its records have expired")
     return in_order(hops)
@@ -89,40 +76,29 @@ def in_order(hops: Sequence[Hop]) -> list[Hop]:
     return sorted(hops, key=lambda hop: (hop.at, _rank(hop.topic), hop.offset))
 
 
-async def read_to(
-    bus: Bus,
-    start: dict[TopicPartition, int],
-    ends: dict[TopicPartition, int],
-    key: bytes | None = None,
-    prefix: bytes = b"",
+async def records_of(
+    demand_id: UUID, bus: Bus, places_of: Callable[[Mapping[str, int], int], list[TopicPartition]]
 ) -> list[Record]:
-    """What lies from `start` up to `ends`, of the partitions that `ends` names.
+    """The records of a demand's key, those of a partition in their order.
 
     Args:
-        bus: where it lies.
-        start: from which offset on, by partition.
-        ends: up to which.
-        key: of the records that are wanted, so that the others are not kept; None: all are.
-        prefix: how their keys begin.
+        demand_id: whose they are.
+        bus: where they lie.
+        places_of: where to look, of all topics (with how many partitions each has) and the partition of the key.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
     """
-    if not ends:
-        return []
-    reader: Reader = bus.reader({partition: start[partition] for partition in ends})
-    await reader.start()
+    key = str(demand_id).encode()
+    admin = bus.admin()
+    await admin.start()
     try:
-        records: list[Record] = []
-        while any(reader.position(partition) < end for partition, end in ends.items()):
-            for batch in (await reader.fetch(_BATCH, _LISTEN_SECONDS)).values():
-                records += [
-                    record
-                    for record in batch
-                    if record.offset < ends[record.topic_partition]
-                    and key in (None, record.key)
-                    and (record.key or b"").startswith(prefix)
-                ]
-        return records
+        places = places_of(await admin.partitions(), partition_of(key, PARTITIONS))
+        start = await admin.offsets_at(places, max(0, uuid7_milliseconds(demand_id) - CLOCKS_APART_MS))
+        ends = await admin.end_offsets(places)
     finally:
-        await reader.stop()
+        await admin.stop()
+    return [record async for record in between(bus, start, ends) if record.key == key]
 
 
 def to_json(
@@ -185,7 +161,7 @@ def to_text(hops: Sequence[Hop], follows: Mapping[UUID, UUID | None] = MappingPr
     return parts
 
 
-def _where_to_look(topics: dict[str, int], partition: int) -> list[TopicPartition]:
+def _where_to_look(topics: Mapping[str, int], partition: int) -> list[TopicPartition]:
     """The demand's partition of every topic that is keyed by demands, and their dead letters."""
     mine = {topic.name for topic in TOPICS if topic.key is Key.DEMAND}
     found = []

@@ -1,7 +1,9 @@
 """Reading `exchange.recorded`, for commands that list or count: metadata alone lies there."""
 
+from contextlib import aclosing
+
+from chopar.bus.between import between
 from chopar.bus.port import Bus, TopicPartition
-from chopar.cli.demand_trace import read_to
 from chopar.errors import RecordError, UnavailableError
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.schema_registry import Decoder
@@ -36,9 +38,10 @@ async def records(
         UnavailableError: the broker or the schema registry does not answer.
     """
     found: list[ExchangeRecorded] = []
-    for record in await read_to(bus, start, {place: end for place, end in ends.items() if start[place] < end}):
-        try:
-            found.append(await decoder.message(record.value or b"", ExchangeRecorded))
-        except RecordError:
-            continue
+    async with aclosing(between(bus, start, ends)) as span_of_records:
+        async for record in span_of_records:
+            try:
+                found.append(await decoder.message(record.value or b"", ExchangeRecorded))
+            except RecordError:
+                continue
     return found

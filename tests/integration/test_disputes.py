@@ -10,7 +10,7 @@ import pytest
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Admin, Bus, Record
-from chopar.cli.demand_dispute import dispute_on, objection_of, records_of
+from chopar.cli.demand_dispute import dispute_on, objection_of, said_of
 from chopar.completion import Delivered, Upheld
 from chopar.corrections import Corrections, CorrectionSent, read_identifiers
 from chopar.disputes import Objection
@@ -107,7 +107,7 @@ async def test_an_exchange_that_is_over_is_taken_up_from_its_records(here: World
         await follow(exchange)
     await here.store.set_debts(PersonId(PERSON), [])
     for status, code in (("corrected", 0), ("upheld", 1)):
-        found = await records_of(here.bus, exchange.demand_id)
+        found = await said_of(here.bus, exchange.demand_id)
         assert {record.topic.rpartition(".")[0] for record in found} == {
             "demand.submitted", "demand.resolved", "evidence.provided"
         }  # fmt: skip
