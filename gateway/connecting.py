@@ -8,10 +8,10 @@ a holder is connected opens no data: access grounds do.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from chopar.errors import ConfigurationError
+from chopar.near import near_miss
 from gateway.evidence_directory import DirectoryEntry
 from gateway.list_version import AGENCIES, DIRECTORY, ListVersion
 from gateway.lists.reading import given_tables, read_file, tables_of
@@ -66,12 +66,9 @@ def doubts(before: ListVersion, changed: Iterable[DirectoryEntry]) -> list[str]:
         if not entry.connected:
             continue
         if name not in named:
-            near = get_close_matches(name, sorted(known - {name}), 1, 0.7)
             what = "the lists know no" if name not in known else "no ground names the"
-            said.append(
-                f"{what} evidence type {name}: nobody may ask for it until a ground does."
-                + (f" Did you mean {near[0]}?" if near else "")
-            )
+            near = near_miss(name, known - {name})
+            said.append(f"{what} evidence type {name}: nobody may ask for it until a ground does.{near}")
         elif entry.provider not in holders[name]:
             theirs = ", ".join(sorted(holders[name]))
             said.append(f"the grounds for {name} name another holder than {entry.provider}: {theirs}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chopar.identifiers import SubjectKind
-from gateway.lists.near import did_you_mean
+from chopar.near import did_you_mean
 from gateway.lists.reading import called
 from gateway.lists.toml_text import one_value
 from gateway.lists.vocabulary import Basis, DataClass, DateBasis, Disposition, TextRead

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from chopar.errors import LawUnreadableError
 from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId
+from chopar.near import did_you_mean
 from gateway.access_ground import AccessGround
 from gateway.agencies import Agency, Membership, Procedure
 from gateway.evidence_directory import Alternatives, DirectoryEntry
 from gateway.legal_basis import LegalBasis
-from gateway.lists.near import did_you_mean
 from gateway.lists.reading import ListFile, Table, called
 from gateway.naming import Called, Naming, NamingKey
 from gateway.prohibited_list import Coverage, DocumentKind, ProhibitedEntry

@@ -18,11 +18,11 @@ from starlette.routing import Route
 
 from chopar.errors import ChoparError, NotFoundError, UnavailableError
 from chopar.identifiers import AgencyId, DocumentType, ProcedureId
+from chopar.near import near_misses
 from chopar.texts import Language, Texts
 from gateway.conditional import FOR_EVER, SHORT, entity_tag, kept
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
-from gateway.lists.near import near_misses
 from gateway.may_they_ask import KINDS, Answered, Question, answered, conditions
 from gateway.open_data import FORMATS, TABLES, Shelf, difference_words, index, table
 from gateway.pages.may_they_ask import CIRCUMSTANCE, JSON_PATH, PATH, Asked, MayTheyAskPage, Words
@@ -235,9 +235,9 @@ def _answer(asked: Asked, found: Answered, standing: Standing, words: Words) -> 
     document = found.document
     said = dict(asked.circumstances)
     return {
-        "requester": asked.requester or None,
-        "procedure": asked.procedure or None,
-        "document": asked.document or None,
+        "requester": asked.requester,
+        "procedure": asked.procedure,
+        "document": asked.document,
         "on": asked.on,
         "kind": found.kind.value,
         "about": asked.about.value if asked.about else None,

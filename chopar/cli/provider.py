@@ -41,8 +41,9 @@ def init(
 
     Without --field the evidence has the fields that the grounds in force let through, asked of the gateway.
     """
-    from chopar.cli.provider_grounds import grounds_in_force, near_miss
+    from chopar.cli.provider_grounds import grounds_in_force
     from chopar.cli.provider_init import Plan, write
+    from chopar.near import near_miss
 
     session = Session.of(context)
     holder = agency or name

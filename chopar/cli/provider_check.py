@@ -71,8 +71,9 @@ async def against_grounds(session: "Session", conformance: "Conformance") -> tup
     Raises:
         UnavailableError: the gateway that was named does not answer.
     """
-    from chopar.cli.provider_grounds import compared, grounds_in_force, near_miss
+    from chopar.cli.provider_grounds import compared, grounds_in_force
     from chopar.conformance import Finding
+    from chopar.near import near_miss
 
     grounds = await grounds_in_force(session)
     if grounds is None:

@@ -5,7 +5,6 @@ Read from the open data of the gateway that is addressed, as an agency has no li
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from chopar.errors import UnavailableError
@@ -68,12 +67,6 @@ class Grounds:
         """The grounds for an evidence type of a holder; those of another holder where there are none."""
         found = [ground for ground in self.grounds if ground.evidence_type == evidence_type]
         return tuple([ground for ground in found if ground.holder == agency] or found)
-
-
-def near_miss(word: str, known: Iterable[str]) -> str:
-    """ "Did you mean ...?", behind a space; empty if nothing is near."""
-    near = get_close_matches(word, sorted(known), 1, 0.7)
-    return f" Did you mean {near[0]}?" if near else ""
 
 
 async def grounds_in_force(session: "Session") -> Grounds | None:

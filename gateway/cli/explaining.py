@@ -206,7 +206,7 @@ class _Question:
 
 
 def _near(word: str, known: "Iterable[str]") -> str:
-    from gateway.lists.near import did_you_mean
+    from chopar.near import did_you_mean
 
     return did_you_mean(word, known)
 

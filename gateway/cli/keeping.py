@@ -150,10 +150,12 @@ def _written(folder: Path, before: dict[str, bytes], files: dict[str, bytes]) ->
     from gateway.lint import errors, lint
     from gateway.list_version import DIRECTORY, DOCUMENTS, GROUNDS, PROHIBITED, ListVersion
 
-    there = set(errors(lint(ListVersion.from_files(before), today())))
-    new = [_flaw_row(flaw) for flaw in errors(lint(ListVersion.from_files(files), today())) if flaw not in there]
-    if new:
-        return new
+    found = errors(lint(ListVersion.from_files(files), today()))
+    if found:
+        there = set(errors(lint(ListVersion.from_files(before), today())))
+        new = [_flaw_row(flaw) for flaw in found if flaw not in there]
+        if new:
+            return new
     try:
         for name in dict.fromkeys((DOCUMENTS, PROHIBITED, DIRECTORY, GROUNDS, *files)):
             if files[name] != before[name]:

@@ -18,6 +18,7 @@ from chopar.cli.session import Session
 from chopar.errors import ConfigurationError, LawIncompleteError, LawUnreadableError, NotFoundError
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import FetchMode
+from chopar.near import did_you_mean
 from gateway.bundle import list_files
 from gateway.cli.chosen import ByOption, ListsOption, chosen, counted
 from gateway.cli.explaining import coverage as coverage_of
@@ -26,7 +27,6 @@ from gateway.cli.in_force import Beginning, beginning, bring_into_force, day_giv
 from gateway.cli.keeping import register
 from gateway.lint import require_sound
 from gateway.list_version import ListVersion
-from gateway.lists.near import did_you_mean
 from gateway.pages.names import name_of
 from gateway.prohibited_list import ProhibitedEntry
 from gateway.tashkent import day_of

@@ -254,8 +254,8 @@ class DocumentView:
 class AnswerView:
     """An answer in words: the paper that was asked about, then what replaces it."""
 
-    requester: Name | None
-    procedure: Name | None
+    requester: Name
+    procedure: Name
     on: str
     kind: str
     about: str
@@ -285,17 +285,16 @@ class _Answer:
 
     def view(self) -> AnswerView:
         question, lists, words = self._answered.question, self._lists, self._words
-        requester = lists.agencies.get(AgencyId(question.requester))
-        procedure = lists.procedures.get(ProcedureId(question.procedure))
+        requester = lists.agencies[AgencyId(question.requester)]
+        procedure = lists.procedures[ProcedureId(question.procedure)]
         language = words.language
-        basis = lists.legal_bases[procedure.id] if procedure else None
         return AnswerView(
-            requester=name_of(requester.id, requester, language) if requester else None,
-            procedure=name_of(procedure.id, procedure, language) if procedure else None,
+            requester=name_of(requester.id, requester, language),
+            procedure=name_of(procedure.id, procedure, language),
             on=question.on.isoformat(),
             kind=words.page(self._answered.kind.value),
             about=words.page(f"about_{question.about.value if question.about else 'subject'}"),
-            regulation=basis.act if basis else "",
+            regulation=lists.legal_bases[procedure.id].act,
             documents=tuple(self._document(document) for document in self._answered.resolution.documents),
             conducted_by=tuple(self._conductors()),
         )
@@ -305,7 +304,7 @@ class _Answer:
         same = Asked(
             question,
             procedure=question.procedure,
-            document=question.document if question.document in self._lists.documents else "",
+            document=question.document,
             on=question.on.isoformat(),
             kind=question.kind,
             about=question.about,
@@ -317,14 +316,12 @@ class _Answer:
 
     def _document(self, document: ResolvedDocument) -> DocumentView:
         words, rule = self._words, document.rule
-        kind = self._lists.documents.get(document.document_type)
+        kind = self._lists.documents[document.document_type]
         holder = words.holder(document, self._lists)
         may = document.person_may_be_asked.value
         return DocumentView(
-            document_type=document.document_type if kind else "",
-            name=name_of(kind.id, kind, words.language)
-            if kind
-            else Name("", words.say("code", Code.UNKNOWN_DOCUMENT), words.language),
+            document_type=document.document_type,
+            name=name_of(kind.id, kind, words.language),
             may=may,
             headline=words.page(f"answer_{may}"),
             outcome=words.outcome(document),

@@ -14,6 +14,7 @@ import pytest
 from chopar.cli.main import main
 from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.messages.demand import FetchMode, Outcome
+from chopar.near import did_you_mean
 from gateway.access_ground import AccessGround
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
@@ -22,7 +23,6 @@ from gateway.given_keys import KEYS, described, example, examples
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
-from gateway.lists.near import did_you_mean
 from gateway.lists.reading import Table
 from gateway.prohibited_list import ProhibitedEntry
 from tests.edited_lists import edited
