@@ -10,19 +10,20 @@ import argparse
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
-from sqlalchemy import Column, Insert, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Insert, Integer, MetaData, Select, String, Table, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.database import adding_new, database_address, open_engine
 from chopar.errors import ConfigurationError, RegisterUnavailableError
+from chopar.few_rows import FewRows
 from chopar.migrations import Migrations, bring_up_to_date
 
 
@@ -61,6 +62,7 @@ class RegisterDatabase:
         # Look-ups are single statements. Without a transaction round them two round trips (to the server, or to
         # aiosqlite's thread) are saved; an engine of its own, as switching a connection costs as much again.
         self.reader = open_engine(self._address, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self._few = _few_rows(self._address)
         self._timeout_seconds = timeout_seconds
 
     def adding_new(self, table: Table) -> Insert:
@@ -80,6 +82,24 @@ class RegisterDatabase:
         """
         async with self.answering(), self.reader.connect() as connection:
             yield connection
+
+    async def rows(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """The rows of one look-up; of a few keys in SQLite at once, without leaving the thread.
+
+        Args:
+            statement: of the service, made once.
+            parameters: a list for what is expanding.
+
+        Raises:
+            RegisterUnavailableError: retriable; the register does not answer in time.
+        """
+        if self._few is not None:
+            found = self._few.find(statement, parameters)
+            if found is not None:
+                return found
+        async with self.reading() as connection:
+            rows: Sequence[Sequence[Any]] = (await connection.execute(statement, parameters)).all()
+            return rows
 
     @asynccontextmanager
     async def writing(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -145,6 +165,8 @@ class RegisterDatabase:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._few is not None:
+            self._few.close()
         await self.writer.dispose()
         await self.reader.dispose()
 
@@ -229,6 +251,13 @@ async def tend(
         return False
     await store.warn_if_empty()
     return True
+
+
+def _few_rows(address: URL) -> FewRows | None:
+    """What reads small look-ups at once: of a database in a file of its own."""
+    name = address.database or ""
+    in_file = address.get_backend_name() == "sqlite" and name and not name.startswith((":", "file:"))
+    return FewRows(Path(name)) if in_file else None
 
 
 def _is_there(address: URL) -> bool:

@@ -94,8 +94,7 @@ class SqlSocialStore(RegisterStore):
     async def files_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, SocialFile]:
         """As `SocialStore` says."""
         by_text = {subject.text: subject for subject in subjects if isinstance(subject, PersonId)}
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_FILES, {"identifiers": list(by_text)})).all()
+        rows = await self._database.rows(_FILES, {"identifiers": list(by_text)})
         assessments: dict[str, Assessment] = {}
         benefits: dict[str, list[Benefit]] = {}
         for identifier, category, since, valid_until, kind, monthly_tiyin, benefit_since, benefit_until in rows:

@@ -76,8 +76,7 @@ class SqlTaxStore(RegisterStore):
     async def accounts_of(self, subjects: Collection[DataSubject]) -> Mapping[DataSubject, TaxAccount]:
         """As `TaxRegister` says."""
         by_text = {subject.text: subject for subject in subjects}
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_ACCOUNTS, {"identifiers": list(by_text)})).all()
+        rows = await self._database.rows(_ACCOUNTS, {"identifiers": list(by_text)})
         accounts: dict[DataSubject, TaxAccount] = {}
         owing: dict[str, tuple[Taxpayer, list[DebtEntry]]] = {}
         for identifier, registered_on, tax, amount_tiyin in rows:

@@ -107,8 +107,7 @@ class SqlUtilityStore(RegisterStore):
 
     async def debts_at(self, addresses: Collection[AddressKey]) -> Mapping[AddressKey, ObjectDebt]:
         """As `UtilityStore` says."""
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_DEBTS, {"addresses": list(addresses)})).all()
+        rows = await self._database.rows(_DEBTS, {"addresses": list(addresses)})
         owed: dict[AddressKey, int] = {}
         for address, owed_tiyin in rows:
             owed[address] = owed.get(address, 0) + owed_tiyin
@@ -116,8 +115,7 @@ class SqlUtilityStore(RegisterStore):
 
     async def contracts_of(self, party: DataSubject) -> Sequence[Contract]:
         """As `UtilityStore` says."""
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(_CONTRACTS, {"of_party": party.text})).all()
+        rows = await self._database.rows(_CONTRACTS, {"of_party": party.text})
         return [Contract(number, party, concluded_on) for number, concluded_on in rows]
 
     async def seed(self, accounts: Iterable[Account], recipe: str | None = None) -> int:

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from chopar.errors import RegisterUnavailableError
 from chopar.identifiers import BusinessId, DataSubject, PersonId
@@ -15,6 +14,7 @@ from chopar.population import Recipe
 from services.benefits.model import Assessment, Benefit, BenefitKind, Category, SocialFile, SocialStore
 from services.benefits.seed import files, fill
 from services.benefits.store import CoalescingSocialRegister, DictSocialStore, SqlSocialStore
+from tests.statements import statements_of
 
 pytest_plugins = ["tests.postgres_fixture"]
 
@@ -106,9 +106,8 @@ async def test_a_population_fills_the_register_once(store: SocialStore) -> None:
 async def test_look_ups_of_a_batch_are_one_statement_hit_or_not(sql_store: SqlSocialStore) -> None:
     await sql_store.seed(FILES)
     register = CoalescingSocialRegister(sql_store)
-    statements: list[str] = []
-    engine = sql_store._database.reader.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    await register.file_of(MOTHER)
+    statements = statements_of(sql_store._database)
     subjects: tuple[DataSubject, ...] = (MOTHER, UNKNOWN, REFUSED, CHILD, MOTHER)
     found = await asyncio.gather(*(register.file_of(subject) for subject in subjects))
     assert found == [FILES[0], None, FILES[2], FILES[1], FILES[0]]

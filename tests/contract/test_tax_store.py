@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import event
 
 from chopar.errors import ConfigurationError, InvalidEntryError, NotFoundError, RegisterUnavailableError
 from chopar.identifiers import BusinessId, PersonId
@@ -18,6 +17,7 @@ from chopar.population import Recipe
 from services.tax.model import MOST_TIYIN, DebtEntry, TaxAccount, Taxpayer, TaxStore
 from services.tax.seed import accounts, fill
 from services.tax.store import DictTaxStore, SqlTaxStore
+from tests.statements import statements_of
 
 pytest_plugins = ["tests.postgres_fixture"]
 
@@ -136,9 +136,8 @@ async def test_who_is_asked_for_twice_is_found(store: TaxStore) -> None:
 
 async def test_a_batch_is_one_statement_hit_or_not(sql_store: SqlTaxStore) -> None:
     await sql_store.seed(ACCOUNTS)
-    statements: list[str] = []
-    engine = sql_store._database.reader.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    await sql_store.accounts_of([DEBTOR])
+    statements = statements_of(sql_store._database)
     await sql_store.accounts_of([DEBTOR, CLEAN, FIRM, UNKNOWN])
     assert len(statements) == 1
     statements.clear()

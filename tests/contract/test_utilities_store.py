@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from chopar.errors import ConfigurationError, InvalidEntryError, NotFoundError, RegisterUnavailableError
 from chopar.identifiers import BusinessId, PersonId
@@ -26,6 +25,7 @@ from services.utilities.model import (
 )
 from services.utilities.seed import accounts, fill
 from services.utilities.store import CoalescingUtilityRegister, DictUtilityStore, SqlUtilityStore
+from tests.statements import statements_of
 
 pytest_plugins = ["tests.postgres_fixture"]
 
@@ -156,9 +156,8 @@ async def test_an_address_that_nobody_has_is_unknown(store: UtilityStore, writte
 async def test_look_ups_of_a_batch_are_one_statement_hit_or_not(sql_store: SqlUtilityStore) -> None:
     await sql_store.seed(ACCOUNTS)
     register = CoalescingUtilityRegister(sql_store)
-    statements: list[str] = []
-    engine = sql_store._database.reader.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    await register.debt_of(HOUSE)
+    statements = statements_of(sql_store._database)
     found = await asyncio.gather(*(register.debt_of(address) for address in (HOUSE, FLAT, UNKNOWN, HOUSE)))
     assert found == [ObjectDebt(70_500), ObjectDebt(0), None, ObjectDebt(70_500)]
     assert len(statements) == 1
