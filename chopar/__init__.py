@@ -11,17 +11,14 @@ if TYPE_CHECKING:
     from chopar.bus.inbox import Effect, EffectKey, Inbox, InboxMetrics
     from chopar.bus.kafka import KafkaBus
     from chopar.bus.memory import MemoryBus
-    from chopar.completion import Completion, Delivered, Rejected, Undelivered, Upheld
-    from chopar.corrections import Corrections
-    from chopar.disputes import Objection
-    from chopar.durable_requester import Completed, DurableRequester, WaitingDocument
     from chopar.errors import ChoparError
     from chopar.identifiers import BusinessId, PersonId
-    from chopar.inbox import effect_of
     from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
     from chopar.messages.dispute import DisputeReason, EvidenceDisputed
     from chopar.messages.evidence import Evidence, EvidenceRequested
-    from chopar.provider import (
+    from chopar.provider.corrections import Corrections
+    from chopar.provider.process import run_provider
+    from chopar.provider.provider import (
         AmbiguousSubject,
         Deferred,
         NoRecord,
@@ -31,8 +28,11 @@ if TYPE_CHECKING:
         ProviderHandler,
         subject_of,
     )
-    from chopar.provider_process import run_provider
-    from chopar.requester import Exchange, Requester
+    from chopar.requester.completion import Completion, Delivered, Rejected, Undelivered, Upheld
+    from chopar.requester.disputes import Objection
+    from chopar.requester.durable_requester import Completed, DurableRequester, WaitingDocument
+    from chopar.requester.effects import effect_of
+    from chopar.requester.requester import Exchange, Requester
     from chopar.schema_registry import HttpSchemaRegistry, InMemorySchemaRegistry
 
 _HOMES = {
@@ -40,17 +40,17 @@ _HOMES = {
     "chopar.bus.inbox": ("Effect", "EffectKey", "Inbox", "InboxMetrics"),
     "chopar.bus.kafka": ("KafkaBus",),
     "chopar.bus.memory": ("MemoryBus",),
-    "chopar.completion": ("Completion", "Delivered", "Rejected", "Undelivered", "Upheld"),
-    "chopar.corrections": ("Corrections",),
-    "chopar.disputes": ("Objection",),
-    "chopar.durable_requester": ("Completed", "DurableRequester", "WaitingDocument"),
+    "chopar.requester.completion": ("Completion", "Delivered", "Rejected", "Undelivered", "Upheld"),
+    "chopar.provider.corrections": ("Corrections",),
+    "chopar.requester.disputes": ("Objection",),
+    "chopar.requester.durable_requester": ("Completed", "DurableRequester", "WaitingDocument"),
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
-    "chopar.inbox": ("effect_of",),
+    "chopar.requester.effects": ("effect_of",),
     "chopar.messages.demand": ("Demand", "DemandResolved", "DemandedDocument"),
     "chopar.messages.dispute": ("DisputeReason", "EvidenceDisputed"),
     "chopar.messages.evidence": ("Evidence", "EvidenceRequested"),
-    "chopar.provider": (
+    "chopar.provider.provider": (
         "AmbiguousSubject",
         "Deferred",
         "NoRecord",
@@ -60,8 +60,8 @@ _HOMES = {
         "ProviderHandler",
         "subject_of",
     ),
-    "chopar.provider_process": ("run_provider",),
-    "chopar.requester": ("Exchange", "Requester"),
+    "chopar.provider.process": ("run_provider",),
+    "chopar.requester.requester": ("Exchange", "Requester"),
     "chopar.schema_registry": ("HttpSchemaRegistry", "InMemorySchemaRegistry"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -57,7 +57,7 @@ def register_parser(process: str, about: str) -> argparse.ArgumentParser:
 
 
 def correct_option(options: argparse.ArgumentParser) -> None:
-    """The option by which a holder says that it was wrong about somebody; `chopar.provider_process` does it."""
+    """The option by which a holder says that it was wrong about somebody; `chopar.provider.process` does it."""
     options.add_argument(
         "--correct",
         metavar="FILE",

@@ -27,7 +27,7 @@ from chopar.avro import (
     schema_name,
     unframe,
 )
-from chopar.avro_writer import Writer, make_writer
+from chopar.avro.writer import Writer, make_writer
 from chopar.errors import (
     ConfigurationError,
     SchemaNotYetKnownError,
@@ -330,7 +330,7 @@ class Encoder:
 
         Args:
             record: that was prepared.
-            same: see `chopar.avro_writer.make_writer`, like the others and what it gives.
+            same: see `chopar.avro.writer.make_writer`, like the others and what it gives.
             encoded: the same.
             flat: the same.
 

@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from chopar.avro import encode_body, frame, unframe
-from chopar.avro_writer import zigzag
+from chopar.avro.writer import zigzag
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Outgoing
 from chopar.errors import IdentifierError

@@ -19,14 +19,14 @@ from chopar.bus.dead_letter import read_dead_letter
 from chopar.bus.inbox import Inbox
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, partition_of
-from chopar.completion import Delivered, Upheld
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.identifiers import PersonId, agency_id
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, FetchMode, Outcome, PersonMayBeAsked
 from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt, UnavailableCode
 from chopar.messages.record import Message
-from chopar.requester import subject
+from chopar.requester.completion import Delivered, Upheld
+from chopar.requester.durable_requester import Completed, DurableRequester
+from chopar.requester.requester import subject
 from chopar.schema_registry import Encoder, InMemorySchemaRegistry
 from chopar.topics import PARTITIONS, layouts
 from tests.builders import NOW, PERSON

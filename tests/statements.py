@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy import event
 
-from chopar.register import RegisterDatabase
+from chopar.provider.register import RegisterDatabase
 
 
 def statements_of(database: RegisterDatabase) -> list[str]:

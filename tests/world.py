@@ -19,8 +19,8 @@ from chopar.errors import ChoparError
 from chopar.identifiers import DataSubject, agency_id
 from chopar.messages.demand import FetchMode
 from chopar.messages.evidence import Evidence, TaxDebt
-from chopar.provider import RECORDS, Provider, ProviderHandler
-from chopar.requester import Requester
+from chopar.provider.provider import RECORDS, Provider, ProviderHandler
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
 from gateway.activation import Activated, activate

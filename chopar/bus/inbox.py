@@ -8,7 +8,8 @@ neither does, and a second row with that key does not exist. The key says what w
 brought the answer, so a repetition, a second gateway or a rebuilt topic finds the row.
 
 No personal identifier is kept: the key is a digest, and the content is one keyed by it. SQLite serves one process or
-a few on one machine, PostgreSQL any number; the statements are the same. Which answer is an effect is `chopar.inbox`'s.
+a few on one machine, PostgreSQL any number; the statements are the same. Which answer is an effect,
+`chopar.requester.effects` says.
 """
 
 import asyncio

@@ -215,12 +215,15 @@ class _Echo:
         await _acknowledged(self._producer, records)
 
     async def part(self, name: str, rate: float) -> dict[str, Any]:
-        """Echoes for a while, at a rate or, if it is 0, at saturation; then wait for those that are out."""
+        """Echoes for a while, at a rate or, if it is 0, at saturation; then wait for those that are out.
+
+        A cluster that gives none back in that time gets longer: a rate of nothing says nothing.
+        """
         self._took = []
         began, cpu = time.perf_counter(), time.process_time()
         until = began + self._plan.seconds
         due_at = began
-        while (now := time.perf_counter()) < until:
+        while (now := time.perf_counter()) < until or (not self._took and now < until + _LATE_SECONDS):
             if rate:
                 due = []
                 while due_at <= now:
@@ -232,7 +235,7 @@ class _Echo:
             elif len(self.open) <= _OPEN - _BATCH:
                 await self.send([now] * _BATCH)
             else:
-                await self._back(until - now)
+                await self._back(max(until - now, 0.01))
         count, seconds, spent = len(self._took), time.perf_counter() - began, time.process_time() - cpu
         deadline = time.perf_counter() + _LATE_SECONDS
         while self.open and (left := deadline - time.perf_counter()) > 0:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 from chopar.cli.exit_codes import ExitCode, worst
-from chopar.completion import Delivered, Rejected, Undelivered, Upheld
 from chopar.messages.demand import (
     Alternative,
     DemandedDocument,
@@ -17,7 +16,8 @@ from chopar.messages.demand import (
     ResolvedDocument,
     Rule,
 )
-from chopar.requester import Event
+from chopar.requester.completion import Delivered, Rejected, Undelivered, Upheld
+from chopar.requester.requester import Event
 
 Status = Literal["answered", "waiting", "refused"]
 

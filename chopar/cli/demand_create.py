@@ -11,7 +11,6 @@ from chopar.cli.demand_answer import Answer, all_refused, ended, resolved_docume
 from chopar.cli.demand_flags import Asked
 from chopar.cli.gateway_client import GatewayClient
 from chopar.cli.session import Session
-from chopar.completion import Rejected
 from chopar.errors import (
     ConfigurationError,
     IdentifierError,
@@ -20,7 +19,8 @@ from chopar.errors import (
     UndecodableError,
 )
 from chopar.identifiers import SubjectKind, agency_id, data_subject
-from chopar.requester import Requester
+from chopar.requester.completion import Rejected
+from chopar.requester.requester import Requester
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED
 

@@ -17,12 +17,12 @@ from chopar.cli.demand_trace import records_of
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
-from chopar.completion import Delivered, Upheld
-from chopar.disputes import Objection
 from chopar.errors import ConfigurationError, NotFoundError, RecordError
 from chopar.identifiers import AgencyId
 from chopar.messages.dispute import DisputeReason
-from chopar.requester import Exchange, Requester
+from chopar.requester.completion import Delivered, Upheld
+from chopar.requester.disputes import Objection
+from chopar.requester.requester import Exchange, Requester
 from chopar.schema_registry import SchemaRegistry
 from chopar.texts import Language, Texts
 from chopar.topics import DEAD_LETTER_SUFFIX, DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, suffix_of

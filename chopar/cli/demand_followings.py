@@ -1,7 +1,7 @@
 """Which demands belong together: one that follows another asks the next holder, because the one before had no record.
 
 Found in the record of exchanges, where metadata alone lies. A following demand has the millisecond of the first one in
-its id (`chopar.alternatives`), so that only what was recorded of that millisecond is decoded.
+its id (`chopar.requester.alternatives`), so that only what was recorded of that millisecond is decoded.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chopar import EvidenceRequested, NoRecord, Provider, subject_of
 from chopar.errors import RegisterUnavailableError
-from chopar.lookups import CoalescedLookups
+from chopar.provider.lookups import CoalescedLookups
 
 provider = Provider("mia-migration", register="register of addresses")
 QUERY = text("SELECT pinfl, address, since, kind FROM address WHERE pinfl IN :pinfls").bindparams(

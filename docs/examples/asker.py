@@ -5,7 +5,7 @@ import sys
 
 from chopar import Delivered, DemandResolved, HttpSchemaRegistry, KafkaBus, PersonId, Requester
 from chopar.errors import ChoparError
-from chopar.requester import Event
+from chopar.requester.requester import Event
 
 
 async def ask(requester: Requester, pinfl: str, *documents: str) -> list[Event]:

@@ -7,7 +7,7 @@ import sys
 from chopar.messages.social import AssignedBenefits, SocialRegisterCategory
 from chopar.population import Recipe
 from chopar.process import register_parser, run
-from chopar.register import tend
+from chopar.provider.register import tend
 from services.benefits.handlers import provider
 from services.benefits.seed import fill
 from services.benefits.settings import BenefitsSettings
@@ -24,7 +24,7 @@ async def main(settings: BenefitsSettings, arguments: argparse.Namespace, stop: 
         goes_on = await tend(store, arguments, migrate=migrate, fill=lambda: fill(store, recipe))
         if not goes_on:
             return
-        from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
+        from chopar.provider.process import serve  # only here: half a second of imports that a seeding does not need
 
         await serve(
             provider, register, [SocialRegisterCategory, AssignedBenefits], settings, stop, correct=arguments.correct

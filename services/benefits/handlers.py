@@ -2,7 +2,7 @@
 
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.social import AssignedBenefits, SocialRegisterCategory
-from chopar.provider import NoRecord, Provider, subject_of
+from chopar.provider.provider import NoRecord, Provider, subject_of
 from services.benefits.model import SocialRegister, assigned_benefits_evidence, social_register_category_evidence
 
 REGISTER = "social register"

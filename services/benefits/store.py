@@ -1,6 +1,6 @@
 """The social register in a database (SQLite as embedded default, PostgreSQL in production), and its double in memory.
 
-One set of statements serves both databases; connections, time-outs, revisions and errors are `chopar.register`'s.
+One set of statements serves both databases; connections, time-outs, revisions, errors are `chopar.provider.register`'s.
 Rules are left to the model, synthetic entries to the seed.
 """
 
@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 
 from chopar.identifiers import DataSubject, PersonId
-from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
-from chopar.register import RegisterStore, seeding_table
+from chopar.provider.lookups import CoalescedLookups
+from chopar.provider.register import RegisterStore, seeding_table
 from services.benefits.model import (
     MOST_TIYIN,
     Assessment,

@@ -7,7 +7,7 @@ import sys
 from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
 from chopar.population import Recipe
 from chopar.process import register_parser, run
-from chopar.register import tend
+from chopar.provider.register import tend
 from services.registry_office.handlers import provider
 from services.registry_office.seed import fill
 from services.registry_office.settings import RegistryOfficeSettings
@@ -27,7 +27,7 @@ async def main(settings: RegistryOfficeSettings, arguments: argparse.Namespace, 
                 sys.stdout.write(f"{' '.join(numbers)}\n")
         if not goes_on or arguments.contradictions:
             return
-        from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
+        from chopar.provider.process import serve  # only here: half a second of imports that a seeding does not need
 
         await serve(provider, register, CIVIL_STATUS_EVIDENCE, settings, stop, correct=arguments.correct)
     finally:

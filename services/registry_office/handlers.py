@@ -9,7 +9,7 @@ from typing import Any
 
 from chopar.identifiers import PersonId
 from chopar.messages.evidence import EvidenceRequested
-from chopar.provider import AmbiguousSubject, Answer, NoRecord, Provider, ProviderError, subject_of
+from chopar.provider.provider import AmbiguousSubject, Answer, NoRecord, Provider, ProviderError, subject_of
 from services.registry_office.model.answers import EVIDENCE_TYPES, Source
 from services.registry_office.model.book import PersonFile
 from services.registry_office.model.family import FamilyOn

@@ -7,7 +7,7 @@ import sys
 from chopar.messages.evidence import TaxDebt
 from chopar.population import Recipe
 from chopar.process import register_parser, run
-from chopar.register import tend
+from chopar.provider.register import tend
 from services.tax.handlers import provider
 from services.tax.seed import fill
 from services.tax.settings import TaxSettings
@@ -23,7 +23,7 @@ async def main(settings: TaxSettings, arguments: argparse.Namespace, stop: async
         goes_on = await tend(store, arguments, migrate=migrate, fill=lambda: fill(store, recipe))
         if not goes_on:
             return
-        from chopar.provider_process import serve  # only here: half a second of imports that a seeding does not need
+        from chopar.provider.process import serve  # only here: half a second of imports that a seeding does not need
 
         await serve(provider, store, [TaxDebt], settings, stop, correct=arguments.correct)
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chopar.messages.evidence import EvidenceRequested, TaxDebt
-from chopar.provider import NoRecord, Provider, subject_of
+from chopar.provider.provider import NoRecord, Provider, subject_of
 from services.tax.model import TaxRegister, tax_debt_evidence
 
 REGISTER = "register of taxpayers"

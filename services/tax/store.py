@@ -1,6 +1,6 @@
 """The tax register in a database (SQLite as embedded default, PostgreSQL in production), and its double in memory.
 
-One set of statements serves both databases; connections, time-outs, revisions and errors are `chopar.register`'s.
+One set of statements serves both databases; connections, time-outs, revisions, errors are `chopar.provider.register`'s.
 Rules are left to the model, synthetic entries to the seed.
 """
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from chopar.errors import NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
 from chopar.migrations import Migrations
-from chopar.register import RegisterStore, seeding_table
+from chopar.provider.register import RegisterStore, seeding_table
 from services.tax.model import LONGEST_TAX, DebtEntry, TaxAccount, Taxpayer, one_entry_a_tax
 
 _METADATA = MetaData()

@@ -41,7 +41,7 @@ async def main(settings: UtilitiesSettings, arguments: argparse.Namespace, stop:
             return
         for store in stores.values():
             await store.warn_if_empty()
-        from chopar.provider_process import Served, serve_all  # not for a seeding, which needs no broker
+        from chopar.provider.process import Served, serve_all  # not for a seeding, which needs no broker
 
         served = [Served(provider_of(company), register, [UtilityDebt]) for company, register in registers.items()]
         await serve_all(served, settings, stop, correct=arguments.correct)

@@ -2,7 +2,7 @@
 
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.utility import UtilityDebt
-from chopar.provider import NoRecord, Provider, ProviderError
+from chopar.provider.provider import NoRecord, Provider, ProviderError
 from services.utilities.model import Company, UtilityRegister, utility_debt_evidence
 
 ADDRESS = "account_address"

@@ -1,6 +1,6 @@
 """A company's register in a database (SQLite as embedded default, PostgreSQL in production), and its double in memory.
 
-One set of statements serves both databases; connections, time-outs, revisions and errors are `chopar.register`'s.
+One set of statements serves both databases; connections, time-outs, revisions, errors are `chopar.provider.register`'s.
 Rules are left to the model, synthetic entries to the seed.
 """
 
@@ -27,9 +27,9 @@ from sqlalchemy import (
 
 from chopar.errors import ConfigurationError, NotFoundError
 from chopar.identifiers import DataSubject, PersonId, SubjectKind
-from chopar.lookups import CoalescedLookups
 from chopar.migrations import Migrations
-from chopar.register import RegisterStore, seeding_table
+from chopar.provider.lookups import CoalescedLookups
+from chopar.provider.register import RegisterStore, seeding_table
 from services.utilities.model import (
     LONGEST_ADDRESS,
     LONGEST_NUMBER,

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chopar.completion import Delivered, Upheld
-from chopar.durable_requester import DurableRequester
 from chopar.identifiers import derived_uuid
 from chopar.messages.demand import Demand
+from chopar.requester.completion import Delivered, Upheld
+from chopar.requester.durable_requester import DurableRequester
 from tests.contract.durable_process import Process, live
 
 STEPS = (

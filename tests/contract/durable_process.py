@@ -25,9 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chopar.bus.inbox import Batch, Inbox
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, TopicPartition
-from chopar.completion import Delivered
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.messages.demand import Demand, DemandResolved
+from chopar.requester.completion import Delivered
+from chopar.requester.durable_requester import Completed, DurableRequester
 from chopar.schema_registry import Decoder
 from chopar.topics import PARTITIONS
 from tests.durable_rig import DONE, FAST, FILES, HET, DurableRig

@@ -22,7 +22,7 @@ from chopar.errors import ConfigurationError, RegisterUnavailableError
 from chopar.identifiers import PersonId
 from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import Debt, EvidenceRequested, TaxDebt
-from chopar.provider import NoRecord, Provider, ProviderError, subject_of
+from chopar.provider.provider import NoRecord, Provider, ProviderError, subject_of
 from services.tax.handlers import provider as tax_provider
 from services.tax.model import DebtEntry, TaxAccount, Taxpayer
 from services.tax.store import DictTaxStore

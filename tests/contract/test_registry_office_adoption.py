@@ -18,7 +18,7 @@ from chopar.avro import SchemaFiles
 from chopar.bus.port import Record
 from chopar.identifiers import PersonId
 from chopar.messages.evidence import EvidenceRequested
-from chopar.provider import ProviderHandler
+from chopar.provider.provider import ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from services.registry_office.handlers import provider
 from services.registry_office.model.acts import Act, ActKind, Role

@@ -10,11 +10,11 @@ import httpx2
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.port import Outgoing, partition_of
 from chopar.cli.main import main
-from chopar.completion import Delivered, Upheld
-from chopar.disputes import Objection
 from chopar.messages.demand import Demand, DemandedDocument
 from chopar.messages.dispute import DisputeReason
-from chopar.requester import Requester
+from chopar.requester.completion import Delivered, Upheld
+from chopar.requester.disputes import Objection
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import PARTITIONS
 from tests.builders import demand

@@ -17,7 +17,7 @@ from chopar.broker.processes import is_alive
 from chopar.bus.port import Outgoing, Record, Sent, TopicPartition, partition_of
 from chopar.errors import UnavailableError
 from chopar.messages.demand import Demand, DemandedDocument, Subject
-from chopar.requester import Requester
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS
 from tests.e2e.stack_fixture import DEADLINE_SECONDS, Cli, Done, RunningStack

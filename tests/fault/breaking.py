@@ -10,10 +10,10 @@ from typing import Any
 
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import Outgoing, Producer, Sent, TopicPartition, partition_of
-from chopar.durable_requester import DurableRequester
 from chopar.errors import ChoparError
 from chopar.messages.demand import Demand
-from chopar.requester import Requester
+from chopar.requester.durable_requester import DurableRequester
+from chopar.requester.requester import Requester
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
 from tests.fault.cluster import Broker, Cluster
 from tests.fault.compare import Happened

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.kafka.producer import KafkaProducer
 from chopar.bus.port import Outgoing, Producer, Sent
-from chopar.durable_requester import DurableRequester
 from chopar.errors import ChoparError, StoreUnavailableError
 from chopar.identifiers import agency_id
 from chopar.messages.demand import Demand, DemandedDocument, Subject
 from chopar.population import DEFAULT_SEED, Population, RegisterKind
+from chopar.requester.durable_requester import DurableRequester
 
 AGENCY = agency_id("electricity-het")
 PROCEDURE = "electricity-supply-contract"

@@ -29,7 +29,7 @@ from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import partition_of
 from chopar.messages.demand import Demand
 from chopar.observe import configure_logging
-from chopar.requester import Requester
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import PARTITIONS
 from tests.fault import requester as asking

@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chopar.bus.inbox import Inbox
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import Bus
-from chopar.completion import Delivered
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.errors import ChoparError
 from chopar.messages.demand import Demand
 from chopar.observe import configure_logging
+from chopar.requester.completion import Delivered
+from chopar.requester.durable_requester import Completed, DurableRequester
 from chopar.schema_registry import HttpSchemaRegistry, SchemaRegistry
 from tests.fault.feeder import AGENCY
 

@@ -17,13 +17,13 @@ from chopar.cli.demand_trace import hops_of
 from chopar.cli.demand_trace import to_json as trace_json
 from chopar.cli.demand_trace import to_text as trace_text
 from chopar.cli.output import Table
-from chopar.completion import Delivered
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandResolved
 from chopar.messages.evidence import EvidenceRequested, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.provider import NoRecord, Provider, subject_of
-from chopar.requester import Event, Exchange, Requester
+from chopar.provider.provider import NoRecord, Provider, subject_of
+from chopar.requester.completion import Delivered
+from chopar.requester.requester import Event, Exchange, Requester
 from chopar.schema_registry import Decoder
 from tests.alternative_lists import FIRST, ORDER, PAPER, SECOND, THIRD, with_alternatives, written_to
 from tests.builders import PERSON, SECOND_PERSON

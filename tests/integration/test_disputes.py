@@ -11,15 +11,15 @@ import pytest
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Admin, Bus, Record
 from chopar.cli.demand_dispute import dispute_on, objection_of, said_of
-from chopar.completion import Delivered, Upheld
-from chopar.corrections import Corrections, CorrectionSent, read_identifiers
-from chopar.disputes import Objection
 from chopar.errors import ConfigurationError, NotFoundError, UndecodableError
 from chopar.identifiers import PersonId, agency_id, uuid7
 from chopar.messages.dispute import DisputeReason
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.provider import subject_of
-from chopar.requester import Event, Exchange
+from chopar.provider.corrections import Corrections, CorrectionSent, read_identifiers
+from chopar.provider.provider import subject_of
+from chopar.requester.completion import Delivered, Upheld
+from chopar.requester.disputes import Objection
+from chopar.requester.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from chopar.texts import Language, Texts
 from chopar.topics import DEMAND_RESOLVED, DEMAND_SUBMITTED, EVIDENCE_PROVIDED, PARTITIONS, TopicLayout

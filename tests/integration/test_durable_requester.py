@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from chopar.bus.inbox import Inbox
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus
-from chopar.completion import Delivered
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandResolved
+from chopar.requester.completion import Delivered
+from chopar.requester.durable_requester import Completed, DurableRequester
 from services.tax.model import DebtEntry
 from tests.builders import PERSON, SECOND_PERSON
 from tests.world import FAST, World, world

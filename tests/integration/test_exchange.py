@@ -14,13 +14,13 @@ from structlog.testing import capture_logs
 from chopar.avro import SchemaFiles, frame
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus, Outgoing, Sent, partition_of
-from chopar.completion import Delivered
 from chopar.identifiers import BusinessId, PersonId
 from chopar.messages.demand import DemandedDocument, DemandResolved
 from chopar.messages.evidence import Evidence, EvidenceRequested
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.provider import Provider
-from chopar.requester import Event, Exchange
+from chopar.provider.provider import Provider
+from chopar.requester.completion import Delivered
+from chopar.requester.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from services.tax.model import DebtEntry
 from tests.builders import BUSINESS, PERSON, SECOND_PERSON

@@ -11,11 +11,11 @@ import pytest
 
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus
-from chopar.completion import Delivered
 from chopar.identifiers import BusinessId, PersonId, agency_id
 from chopar.messages.demand import DemandedDocument, DemandResolved
 from chopar.messages.social import AssignedBenefits, SocialRegisterCategory
 from chopar.messages.utility import UtilityDebt
+from chopar.requester.completion import Delivered
 from chopar.topics import EVIDENCE_PROVIDED, EVIDENCE_REQUESTED, layouts
 from services.benefits.handlers import provider as benefits_provider
 from services.benefits.model import Assessment, Category, SocialFile

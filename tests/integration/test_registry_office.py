@@ -13,10 +13,10 @@ import pytest
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Bus
 from chopar.cli.demand_text import evidence_line
-from chopar.completion import Delivered
 from chopar.identifiers import BusinessId, PersonId, agency_id
 from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE
 from chopar.messages.demand import DemandedDocument, DemandResolved
+from chopar.requester.completion import Delivered
 from chopar.topics import EVIDENCE_PROVIDED, EVIDENCE_REQUESTED, EXCHANGE_RECORDED, layouts
 from services.registry_office.handlers import COVERAGE, provider
 from services.registry_office.model.acts import ActKind, Role

@@ -19,7 +19,7 @@ from chopar.bus.consume import ConsumeSettings
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Headers, Outgoing, TopicPartition, partition_of
 from chopar.messages.demand import AskedHolder, DemandedDocument, FetchMode, Following, Subject
-from chopar.requester import Requester
+from chopar.requester.requester import Requester
 from gateway.law_reader import PARTITION as LAW
 from tests.alternative_lists import ORDER, with_alternatives, written_to
 from tests.builders import PERSON, SECOND_PERSON

@@ -19,7 +19,6 @@ import uvloop
 from chopar.avro import SchemaFiles
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import Record, TopicPartition
-from chopar.completion import Completion, Delivered
 from chopar.errors import ChoparError
 from chopar.identifiers import agency_id
 from chopar.messages.demand import DemandedDocument, DemandResolved, Subject
@@ -27,7 +26,8 @@ from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.population import DEFAULT_SEED, Population, RegisterKind
 from chopar.process import look_less_for_garbage
-from chopar.requester import Requester
+from chopar.requester.completion import Completion, Delivered
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Decoder, HttpSchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED, EXCHANGE_RECORDED, PARTITIONS
 from tests.load.feeding import BATCH, arguments, watched

@@ -20,7 +20,7 @@ from chopar.envelope import Origin, outgoing
 from chopar.errors import ChoparError
 from chopar.identifiers import derived_uuid
 from chopar.messages.demand import Demand, Subject
-from chopar.requester import Requester
+from chopar.requester.requester import Requester
 from chopar.schema_registry import Encoder, HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, PARTITIONS
 from tests.load.asker import AGENCY, DOCUMENTS, PROCEDURE, expectations

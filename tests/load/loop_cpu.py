@@ -15,7 +15,7 @@ import structlog
 
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.port import Assigned, Outgoing, Record, Sent, TopicPartition
-from chopar.lookups import CoalescedLookups
+from chopar.provider.lookups import CoalescedLookups
 
 KEY = "01890a5d-ac96-774b-bcce-%012x"
 HEADERS = (("ce_specversion", b"1.0"), ("ce_id", b"01890a5d-ac96-774b-bcce-b302099a8057"))

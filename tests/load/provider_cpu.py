@@ -34,7 +34,7 @@ from chopar.messages.evidence import EvidenceProvided, EvidenceRequested, Eviden
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.population import DEFAULT_SEED, Population
 from chopar.process import look_less_for_garbage
-from chopar.provider import ProviderHandler
+from chopar.provider.provider import ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from services.tax.handlers import provider
 from services.tax.seed import accounts

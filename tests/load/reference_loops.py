@@ -23,7 +23,7 @@ from chopar.bus.port import Record
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.observe import health_app, serve
-from chopar.provider import ProviderHandler
+from chopar.provider.provider import ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
 from chopar.topics import DEMAND_SUBMITTED

@@ -104,7 +104,7 @@ def without_dedupe() -> None:
 def without_access_record() -> None:
     """No ExchangeRecorded is sent by anybody. A provider still encodes it: with its answer, in one go."""
     from chopar.bus.consume import Outputs
-    from chopar.provider import ProviderHandler
+    from chopar.provider.provider import ProviderHandler
     from chopar.topics import EXCHANGE_RECORDED
     from gateway.handlers import GatewayHandler
 
@@ -122,7 +122,7 @@ def without_validation() -> None:
     """Nothing is checked of what was decoded: no lengths, no ranges, no check digits. What is converted still is."""
     from dataclasses import replace as changed
 
-    from chopar.avro_reader import _Maker
+    from chopar.avro.reader import _Maker
     from gateway import rendering
 
     conditions, checks = _Maker._conditions, rendering._checks

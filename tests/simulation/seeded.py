@@ -26,7 +26,7 @@ from chopar.messages.demand import Demand
 from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import TaxDebt
 from chopar.messages.law import ListActivated
-from chopar.provider import RECORDS, ProviderHandler
+from chopar.provider.provider import RECORDS, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import layouts
 from gateway.handlers import GatewayHandler

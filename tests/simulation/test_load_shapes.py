@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, Outputs
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition
-from chopar.lookups import CoalescedLookups
+from chopar.provider.lookups import CoalescedLookups
 from chopar.topics import TopicLayout
 from tests.simulation.exchange import quiet
 from tests.simulation.virtual_time import run_virtually

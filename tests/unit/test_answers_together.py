@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from chopar.answered_together import Gathering, Turn
 from chopar.avro import SchemaFiles
 from chopar.bus.failures import Failures, Handled, Verdict
 from chopar.bus.handling import Handling
 from chopar.bus.port import Record, TopicPartition
 from chopar.errors import ConfigurationError, RegisterUnavailableError, StopError
 from chopar.messages.evidence import EvidenceRequested, TaxDebt
-from chopar.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler
+from chopar.provider.answered_together import Gathering, Turn
+from chopar.provider.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from tests.builders import NOW, NOW_MS, demand_id
 from tests.unit.test_provider import request

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field
 
 from chopar.avro import SchemaFiles, decode_body, decode_message, encode_body, parse_schema
-from chopar.avro_reader import _uuid, make_reader
+from chopar.avro.reader import _uuid, make_reader
 from chopar.errors import UndecodableError
 from chopar.messages import civil_status, demand, dispute, evidence, exchange, law, operations, social, utility
 from chopar.messages.record import Message

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chopar.avro import SchemaFiles, encode_body, parse_schema
-from chopar.avro_writer import make_writer, zigzag
+from chopar.avro.writer import make_writer, zigzag
 from chopar.messages.exchange import AccessEntry, ExchangeRecorded
 from chopar.messages.law import ListMark
 from tests.avro_values import Bag, data

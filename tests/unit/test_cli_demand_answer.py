@@ -18,7 +18,6 @@ from chopar.cli.demand_answer import (
     unanswered,
 )
 from chopar.cli.output import plain
-from chopar.completion import Delivered, Rejected, Undelivered
 from chopar.messages.demand import (
     Alternative,
     DemandedDocument,
@@ -30,6 +29,7 @@ from chopar.messages.demand import (
     Rule,
 )
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
+from chopar.requester.completion import Delivered, Rejected, Undelivered
 from chopar.texts import Texts
 
 DEMAND_ID = UUID("0190f5b2-7c3e-7a11-8c2d-123456789012")

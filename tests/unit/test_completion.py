@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from chopar.alternatives import following
-from chopar.completion import Answered, Completion, Delivered, Rejected, Repeated, Upheld
 from chopar.messages.demand import DemandResolved, ResolvedDocument
 from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable
+from chopar.requester.alternatives import following
+from chopar.requester.completion import Answered, Completion, Delivered, Rejected, Repeated, Upheld
 from tests.builders import NOW, demand, demand_id
 
 FILE = Path(__file__).parents[2] / "docs" / "vectors" / "completeness.json"

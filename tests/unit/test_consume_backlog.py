@@ -13,7 +13,7 @@ from chopar.bus.memory.clients import MemoryConsumer
 from chopar.bus.port import Outgoing, Record, TopicPartition, partition_of
 from chopar.messages.demand import Subject
 from chopar.messages.evidence import EvidenceRequested
-from chopar.provider import NoRecord, Provider
+from chopar.provider.provider import NoRecord, Provider
 from chopar.schema_registry import Encoder
 from chopar.topics import EVIDENCE_REQUESTED, PARTITIONS
 from tests.builders import NOW, PERSON, demand_id

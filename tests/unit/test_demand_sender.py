@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chopar.avro import SchemaFiles
 from chopar.bus.memory import MemoryBus
-from chopar.demand_sender import DemandSender
 from chopar.errors import UndecodableError
 from chopar.messages.demand import ActingAs, Demand, DemandedDocument, Ground, Party, Subject
+from chopar.requester.demand_sender import DemandSender
 from chopar.schema_registry import InMemorySchemaRegistry
 from tests.builders import NOW, PERSON
 

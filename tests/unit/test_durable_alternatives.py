@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chopar.bus.inbox import KEPT
 from chopar.bus.memory import SendFault
 from chopar.bus.port import Record, partition_of
-from chopar.completion import Delivered
 from chopar.messages.demand import Demand
+from chopar.requester.completion import Delivered
 from chopar.schema_registry import Decoder
 from chopar.topics import PARTITIONS
 from tests.builders import demand_id

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chopar.completion import Delivered
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument
-from chopar.requester import subject
+from chopar.requester.completion import Delivered
+from chopar.requester.durable_requester import Completed, DurableRequester
+from chopar.requester.requester import subject
 from tests.builders import NOW, PERSON
 from tests.durable_rig import DONE, PROVIDED, DurableRig
 
@@ -57,7 +57,7 @@ async def test_a_callback_that_hangs_has_failed_and_its_answer_becomes_a_dead_le
 async def test_expired_demands_that_a_callback_fails_on_keep_no_others_from_their_end(
     rig: DurableRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chopar.durable_requester._AT_ONCE", 5)
+    monkeypatch.setattr("chopar.requester.durable_requester._AT_ONCE", 5)
     requester = rig.made()
 
     @requester.completed

@@ -10,13 +10,13 @@ import pytest
 
 from chopar.bus.memory import SendFault
 from chopar.bus.port import Outgoing
-from chopar.disputes import Objection
-from chopar.durable_requester import DurableRequester
 from chopar.errors import DeliveryError, NotFoundError
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument
 from chopar.messages.dispute import DisputeReason, EvidenceDisputed
-from chopar.requester import subject
+from chopar.requester.disputes import Objection
+from chopar.requester.durable_requester import DurableRequester
+from chopar.requester.requester import subject
 from chopar.schema_registry import Decoder
 from tests import next_holders
 from tests.builders import PERSON, demand_id

@@ -15,13 +15,13 @@ from chopar.avro import frame
 from chopar.bus.inbox import KEPT, Inbox
 from chopar.bus.memory import SendFault
 from chopar.bus.port import TopicPartition, partition_of
-from chopar.durable_requester import Completed, DurableRequester
 from chopar.errors import ConfigurationError, StoreUnavailableError, TooLargeError
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, PersonMayBeAsked
 from chopar.messages.evidence import TaxDebt
-from chopar.own_letters import answered_in_vain
-from chopar.requester import Requester, subject
+from chopar.requester.durable_requester import Completed, DurableRequester
+from chopar.requester.own_letters import answered_in_vain
+from chopar.requester.requester import Requester, subject
 from chopar.schema_registry import Decoder, InMemorySchemaRegistry
 from chopar.topics import PARTITIONS
 from tests.builders import NOW, PERSON, demand, demand_id

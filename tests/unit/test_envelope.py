@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from chopar.answer_messages import padding_length
 from chopar.avro import SchemaFiles
 from chopar.envelope import Origin, cloudevent_time, headers, outgoing, traceparent
 from chopar.identifiers import derived_uuid
 from chopar.messages.evidence import EvidenceProvided
+from chopar.provider.answer_messages import padding_length
 from tests.builders import NOW_MS, demand_id
 
 FILES = SchemaFiles.shipped()

@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError, field_serializer, model_validator
 
-from chopar.answer_messages import padding_length
 from chopar.avro import SchemaFiles
-from chopar.avro_writer import zigzag
+from chopar.avro.writer import zigzag
 from chopar.bus.port import Record
 from chopar.envelope import Origin, outgoing
 from chopar.errors import TooLargeError
-from chopar.evidence_body import EvidenceBodies
 from chopar.identifiers import derived_uuid
 from chopar.messages import civil_status, evidence, social, utility
 from chopar.messages.entitlement import cut
@@ -32,7 +30,9 @@ from chopar.messages.evidence import (
     UnavailableCode,
 )
 from chopar.messages.exchange import AccessEntry, ExchangeRecorded
-from chopar.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler
+from chopar.provider.answer_messages import padding_length
+from chopar.provider.evidence_body import EvidenceBodies
+from chopar.provider.provider import Answer, Deferred, NoRecord, Provider, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from tests.avro_values import LIKELY, data
 from tests.builders import NOW, NOW_MS, PERSON, demand_id

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Column, Date, Integer, MetaData, String, Table, bindparam, insert, select
 
 from chopar.errors import RegisterUnavailableError
-from chopar.few_rows import FewRows
 from chopar.migrations import Migrations
-from chopar.register import RegisterDatabase
+from chopar.provider.few_rows import FewRows
+from chopar.provider.register import RegisterDatabase
 
 METADATA = MetaData()
 PERSON = Table(

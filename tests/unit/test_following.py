@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from chopar.alternatives import first_of, following
 from chopar.avro import encode_body
-from chopar.completion import Delivered
 from chopar.identifiers import uuid7_milliseconds
 from chopar.messages.demand import MAX_ASKED, AskedHolder, Demand, DemandResolved, FetchMode, ResolvedDocument
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
+from chopar.requester.alternatives import first_of, following
+from chopar.requester.completion import Delivered
 from tests.builders import NOW, SECOND_PERSON, demand, demand_id
 from tests.standing import FILES
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from chopar.bus.inbox import EffectKey
-from chopar.completion import Delivered
 from chopar.errors import NotAnEffectError
-from chopar.inbox import effect_of
 from chopar.messages.demand import Demand, DemandResolved, FetchMode, Outcome, PersonMayBeAsked, ResolvedDocument
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
+from chopar.requester.completion import Delivered
+from chopar.requester.effects import effect_of
 from tests.builders import NOW, demand, demand_id
 
 FLATS = ({"address": "1", "year": "2025"}, {"address": "2", "year": "2025"})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from chopar.errors import NotFoundError, RegisterUnavailableError
-from chopar.lookups import CoalescedLookups
+from chopar.provider.lookups import CoalescedLookups
 
 
 class Squares:

@@ -21,7 +21,7 @@ from chopar.errors import ConfigurationError, SchemaRegistryUnavailableError
 from chopar.messages.evidence import EvidenceProvided, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.observe import serve
-from chopar.provider_process import Served, _say_when_ready
+from chopar.provider.process import Served, _say_when_ready
 from chopar.schema_registry import Encoder, HttpSchemaRegistry, InMemorySchemaRegistry
 from chopar.secret_files import SECRET_BYTES, check_value, ensure_secret, secret_path
 from chopar.settings import ProcessSettings
@@ -251,6 +251,6 @@ async def test_a_provider_says_once_that_it_is_ready_who_answers_what_and_where_
 
 def test_a_service_with_a_register_in_sqlite_does_not_load_what_postgresql_takes() -> None:
     loaded = "'sqlalchemy.dialects.postgresql' in sys.modules"
-    code = f"import sys, services.tax.__main__, chopar.provider_process; print({loaded})"
+    code = f"import sys, services.tax.__main__, chopar.provider.process; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"

@@ -30,7 +30,7 @@ from chopar.messages.evidence import (
     UnavailableCode,
 )
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.provider import (
+from chopar.provider.provider import (
     AmbiguousSubject,
     Answer,
     Deferred,

@@ -12,7 +12,7 @@ from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing, Record, TopicPartition
 from chopar.errors import OffsetOutOfRangeError
 from chopar.identifiers import AgencyId, agency_id
-from chopar.provider_process import _all_until_stopped
+from chopar.provider.process import _all_until_stopped
 from chopar.topics import EVIDENCE_REQUESTED, layouts
 
 ONE, OTHER = agency_id("one-company"), agency_id("other-company")

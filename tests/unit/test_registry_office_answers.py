@@ -13,7 +13,7 @@ from chopar.avro import SchemaFiles
 from chopar.identifiers import PersonId
 from chopar.messages.civil_status import CIVIL_STATUS_EVIDENCE, Kinship
 from chopar.messages.evidence import EvidenceRequested
-from chopar.provider import AmbiguousSubject, Answer, NoRecord, ProviderError
+from chopar.provider.provider import AmbiguousSubject, Answer, NoRecord, ProviderError
 from services.registry_office.handlers import COVERAGE, provider
 from services.registry_office.model.acts import Act, ActKind, Role
 from services.registry_office.model.answers import EVIDENCE_TYPES

@@ -16,13 +16,13 @@ from chopar.avro import SchemaFiles, frame
 from chopar.bus.memory import MemoryBus
 from chopar.bus.memory.faults import SendFault
 from chopar.bus.port import Outgoing, TopicPartition, partition_of
-from chopar.completion import Delivered, Rejected, Undelivered
 from chopar.errors import BrokerUnavailableError, DeliveryError, OffsetOutOfRangeError, TooLargeError, UndecodableError
 from chopar.identifiers import PersonId, agency_id
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved, FetchMode, Outcome, PersonMayBeAsked
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt, UnavailableCode
 from chopar.messages.record import Message
-from chopar.requester import Event, Exchange, Requester, subject
+from chopar.requester.completion import Delivered, Rejected, Undelivered
+from chopar.requester.requester import Event, Exchange, Requester, subject
 from chopar.schema_registry import Encoder, InMemorySchemaRegistry
 from chopar.topics import PARTITIONS, layouts
 from tests.builders import NOW, PERSON, demand_id

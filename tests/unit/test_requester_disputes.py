@@ -10,11 +10,11 @@ import pytest
 
 from chopar.bus.memory import SendFault
 from chopar.bus.port import Record
-from chopar.completion import Delivered, Rejected, Upheld
-from chopar.disputes import Objection
 from chopar.errors import DeliveryError, NotFoundError, UndecodableError
 from chopar.messages.dispute import DisputeReason, EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
-from chopar.requester import Event, Exchange
+from chopar.requester.completion import Delivered, Rejected, Upheld
+from chopar.requester.disputes import Objection
+from chopar.requester.requester import Event, Exchange
 from chopar.schema_registry import Decoder
 from tests.unit.test_requester import FILES, HET, Rig, debt, key_of, request_id
 

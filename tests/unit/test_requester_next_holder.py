@@ -12,7 +12,7 @@ from chopar.bus.memory.faults import SendFault
 from chopar.errors import DeliveryError
 from chopar.messages.demand import Demand, DemandResolved, FetchMode
 from chopar.messages.evidence import EvidenceUnavailable, UnavailableCode
-from chopar.requester import Exchange
+from chopar.requester.requester import Exchange
 from chopar.schema_registry import Decoder
 from tests.builders import NOW
 from tests.next_holders import HOLDERS, turn_of

@@ -11,14 +11,14 @@ from structlog.testing import capture_logs
 from chopar.bus.consume import Outputs
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing
-from chopar.corrections import Corrections, CorrectionSent
 from chopar.errors import ConfigurationError, RegisterUnavailableError, WrongRecordError
 from chopar.identifiers import uuid7
 from chopar.messages.dispute import DisputeReason, EvidenceCorrected, EvidenceDisputed, EvidenceUpheld
 from chopar.messages.evidence import Debt, EvidenceProvided, EvidenceRequested, EvidenceUnavailable, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.messages.record import Message
-from chopar.provider import Answer, Deferred, NoRecord
+from chopar.provider.corrections import Corrections, CorrectionSent
+from chopar.provider.provider import Answer, Deferred, NoRecord
 from chopar.schema_registry import Decoder
 from chopar.topics import TopicLayout
 from tests.builders import NOW, NOW_MS, PERSON, SECOND_PERSON, demand_id

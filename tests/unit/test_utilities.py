@@ -15,7 +15,7 @@ from chopar.messages.entitlement import cut
 from chopar.messages.evidence import EvidenceRequested
 from chopar.messages.utility import UtilityDebt
 from chopar.population import Population
-from chopar.provider import NoRecord, ProviderError
+from chopar.provider.provider import NoRecord, ProviderError
 from services.utilities.__main__ import main
 from services.utilities.handlers import provider_of
 from services.utilities.model import (

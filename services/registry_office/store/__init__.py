@@ -1,7 +1,7 @@
 """The register of civil status acts in a database, its double in memory, and how evidence functions ask both."""
 
 from chopar.identifiers import PersonId
-from chopar.lookups import CoalescedLookups
+from chopar.provider.lookups import CoalescedLookups
 from services.registry_office.model.book import PersonFile
 from services.registry_office.model.register import CivilStore
 from services.registry_office.store.memory import DictCivilStore

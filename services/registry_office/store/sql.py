@@ -1,7 +1,7 @@
 """The register in a database: SQLite as embedded default, PostgreSQL in production, one set of statements.
 
 A look-up is one statement whoever is asked about, known or not; connections, time-outs, revisions and errors are
-`chopar.register`'s. Rules are left to the model.
+`chopar.provider.register`'s. Rules are left to the model.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.errors import InvalidEntryError
 from chopar.identifiers import PersonId
-from chopar.register import RegisterStore
+from chopar.provider.register import RegisterStore
 from services.registry_office.model.acts import PARENTS, Act, ActKind, Role
 from services.registry_office.model.book import GENERATIONS, OF_OTHERS, Book, Entry, PersonFile, person_file
 from services.registry_office.model.names import search_digest

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from chopar.identifiers import PersonId
 from chopar.migrations import Migrations
-from chopar.register import seeding_table
+from chopar.provider.register import seeding_table
 from services.registry_office.model.acts import LONGEST_NUMBER, LONGEST_OFFICE, Act, ActKind, Participant, Role
 from services.registry_office.model.book import Entry
 from services.registry_office.model.days import PartialDate
