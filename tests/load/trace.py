@@ -90,7 +90,7 @@ class Trace:
         from chopar.bus.kafka.consumer import KafkaFetcher
         from chopar.bus.release import Release
         from chopar.bus.trial import Trial
-        from chopar.requester import Requester
+        from chopar.requester.requester import Requester
         from chopar.schema_registry import Decoder
 
         self.around(Requester, "compose", before="begun")
