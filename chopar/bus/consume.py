@@ -1,11 +1,11 @@
 """The one consume loop of the gateway and of every service: read a batch, handle, send, await every delivery, commit.
 
-At-least-once: an offset is committed when all that its record led to is acknowledged, a moment later and with all that
-was done meanwhile (`commits.py`), so that no record waits for a commit. What a record leads to is its handler's
-(`trial.py` asks it, `release.py` sends it); how records travel is the bus's. A partition pauses (`pauses.py`) for a
-failing dependency, and for a topic that takes no record of what is to be released: no record, no document. A record
-that cannot be handled, or that kills its process, becomes a dead letter; an answer that is not acknowledged has the
-producer built anew and the rest read again, a failing consumer both; three times in a row without progress ends the
+At-least-once: an offset is committed when all that its record led to is acknowledged: a moment later, with all that was
+done meanwhile and beside the loop (`commits.py`), so that no record waits for a commit. What a record leads to is its
+handler's (`trial.py` asks it, `release.py` sends it); how records travel is the bus's. A partition pauses (`pauses.py`)
+for a failing dependency, and for a topic that takes no record of what is to be released: no record, no document. A
+record that cannot be handled, or that kills its process, becomes a dead letter; an answer that is not acknowledged has
+the producer built anew and the rest read again, a failing consumer both; three times in a row without progress ends the
 run, and the supervisor starts over. The consumer outlives its producer, because one that joins anew waits until its own
 former session has expired.
 """
@@ -82,7 +82,7 @@ class ConsumeLoop:
         self._failures = Failures(clock, settings.handler_tries)
         self._tried = Tried(notes, group, clock, lambda refused: metrics.notes_refused.labels(group).set(refused))
         self._trial = Trial(handler, self._failures, self._tried, settings)
-        self._commits = Commits(settings.commit_interval_seconds)
+        self._commits = Commits(settings.commit_interval_seconds, self._committed)
         self._pauses = Pauses(settings, metrics, jitter)
         self._release = Release(self._failures, metrics, group, settings, clock)
         self._report = Report(metrics, clock, settings.alarm_age_seconds)
@@ -158,13 +158,11 @@ class ConsumeLoop:
                     except DeliveryError as error:
                         await self._go_on_after(error)
                     self._raise_callback_error()
-                if self._commits.due_in(_now()) == 0:
-                    with self._busy():
-                        await self._commit()
+                self._commit_what_is_due()
                 if self._replays is not None:
                     await self._replay(self._replays)
         except asyncio.CancelledError:
-            self._commits.take()  # nobody waits for an orderly end: this is a kill, and what was done is done again
+            self._commits.forget()  # nobody waits for an orderly end: this is a kill, and what was done is done again
             raise
         finally:
             self._connected = False
@@ -243,10 +241,7 @@ class ConsumeLoop:
             async with asyncio.timeout(self._settings.revoke_timeout_seconds):
                 await self._idle.wait()
                 held = self._let_go(partitions)
-                done = self._commits.take(held)
-                if done:
-                    await self._consumer.commit(done)
-                    self._committed(done)
+                await self._commits.finish(self._consumer, held)
         except TimeoutError:
             _log.warning("revoke.unfinished", group=self._group, partitions=len(partitions))
         except UnavailableError as error:
@@ -254,7 +249,7 @@ class ConsumeLoop:
             self._metrics.commits_failed.labels(error.code).inc()
             _log.warning("commit.failed", group=self._group, code=error.code, reason=str(error))
         held |= self._let_go(partitions)
-        self._commits.take(held)
+        self._commits.forget(held)
         if held:
             try:
                 await self._handler.revoked(held)
@@ -356,7 +351,7 @@ class ConsumeLoop:
                 if failure is not None:
                     failure.holds = True
                 self._pauses.stand_still(self._consumer, partition, offset, one.code)
-        await self._commit()  # what lies before it is done, and may not wait as long
+        self._commits.begin(self._consumer)  # what lies before it is done, and may not wait as long
         for one in left.values():
             if one.verdict is not Verdict.RETRY:
                 delivery = undelivered or unrecorded
@@ -367,17 +362,14 @@ class ConsumeLoop:
         if refused or unrecorded:
             await self._renew_producer()
 
-    async def _commit(self) -> None:
-        """Commit all that is done; a revoke waits for it as for a batch."""
-        offsets = self._commits.take()
-        if not offsets:
-            return
+    def _commit_what_is_due(self) -> None:
+        """Look how the last commit ended, and begin the next when its time has come."""
         try:
-            await self._consumer.commit(offsets)
+            self._commits.look()
         except NoLongerMemberError as error:
             self._divided_anew(error)
-        else:
-            self._committed(offsets)
+        if self._commits.due_in(_now()) == 0:
+            self._commits.begin(self._consumer)
 
     def _divided_anew(self, error: NoLongerMemberError) -> None:
         """What was done is done again by whoever gets it. The consumer joins again by itself, and is not built anew.

@@ -4,15 +4,20 @@ How long that takes is measured by `make test-fault`, which breaks far more.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.kafka import KafkaBus
-from chopar.bus.port import Outgoing, Producer, Sent, TopicPartition
+from chopar.bus.port import Outgoing, Producer, Record, Sent, TopicPartition
 from chopar.errors import DeliveryError
 from chopar.topics import TopicLayout
+from tests.contract.bus_rig import FAST, Script, count, fetched
 from tests.fault.cluster import PORTS, Cluster
 from tests.kafka_fixture import free_ports
 
@@ -96,6 +101,67 @@ async def test_bad_input_54_a_killed_broker_loses_nothing_and_the_others_go_on(k
             assert await kept.cluster.whole(DEADLINE_SECONDS)
     finally:
         await producer.stop()
+
+
+async def test_a_group_works_on_while_the_broker_that_keeps_its_offsets_hangs(kept: Kept) -> None:
+    """Two of three hang, so that nobody takes over; the one that holds the group's records answers."""
+    alive, *hung = kept.cluster.brokers
+    topic, echo, group = "asked", "answered", await _group_kept_by(kept, {broker.node.node_id for broker in hung})
+    await _create_on(kept, alive.node.node_id, topic, echo)
+
+    def handle(record: Record) -> Outputs:
+        return Outputs(after=[Outgoing(echo, 0, record.key, record.value)])
+
+    script = Script(handle)
+    loop = ConsumeLoop(kept.bus, group, [topic], script, settings=FAST)
+    running = asyncio.create_task(loop.run())
+    producer, reader = kept.bus.producer("feeder"), kept.bus.reader({TopicPartition(echo, 0): None})
+    await producer.start()
+    await reader.start()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            for number in range(6):
+                if number == 1:
+                    for broker in hung:
+                        broker.send(signal.SIGSTOP)
+                (result,) = await producer.send([Outgoing(topic, 0, b"key", b"%d" % number)])
+                assert isinstance(result, Sent)
+                (record,) = await fetched(reader, count(1))
+                assert record.value == b"%d" % number
+            assert len(script.handled) == 6, "nothing was read again: no session had to be built anew"
+    finally:
+        for broker in hung:
+            broker.send(signal.SIGCONT)
+        loop.stop()
+        await asyncio.gather(running, producer.stop(), reader.stop(), return_exceptions=True)
+    assert await kept.cluster.whole(DEADLINE_SECONDS)
+
+
+async def _group_kept_by(kept: Kept, brokers: Collection[int]) -> str:
+    """A name of a group whose offsets are kept by one of these."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kept.cluster.direct.split(","))
+    await admin.start()
+    try:
+        for number in range(100):
+            try:
+                if await admin.find_coordinator(f"group-{number}") in brokers:
+                    return f"group-{number}"
+            except GroupCoordinatorNotAvailableError:  # the topic of offsets is being made
+                await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
+    raise AssertionError("no group is kept by these")
+
+
+async def _create_on(kept: Kept, broker: int, *topics: str) -> None:
+    """Make topics of one partition, of which one broker alone has a copy."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kept.cluster.direct.split(","))
+    await admin.start()
+    settings = {"message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"}
+    try:
+        await admin.create_topics([NewTopic(one, -1, -1, {0: [broker]}, settings) for one in topics])
+    finally:
+        await admin.close()
 
 
 async def test_bad_input_55_two_dead_brokers_acknowledge_nothing_falsely_and_it_is_said(kept: Kept) -> None:

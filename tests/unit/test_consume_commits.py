@@ -163,15 +163,88 @@ async def test_a_member_that_is_expelled_repeats_what_it_had_not_committed(stage
     assert stage.committed() == {ORIGIN: 1}
 
 
-def test_the_first_that_is_done_sets_the_time_and_what_is_taken_is_gone() -> None:
-    commits = Commits(0.1)
+async def test_a_group_whose_offsets_are_not_taken_goes_on_working(stage: Stage) -> None:
+    """The broker that keeps them hangs; those that hold the records do not."""
+    stage.bus.faults.hung_groups.add(GROUP)
+    handler = Relay()
+    loop = stage.loop(handler, AT_ONCE)
+    running = asyncio.create_task(loop.run())
+    for number, value in enumerate((b"a", b"b", b"c"), 1):
+        await stage.put(value)
+        await until_handled(stage, handler, number)
+    assert stage.committed() == {}
+    stage.bus.faults.hung_groups.clear()
+    stage.bus.changed.notify()
+    async with asyncio.timeout(10):
+        while stage.committed() != {ORIGIN: 3}:
+            await stage.bus.changed.wait(0.01)
+    loop.stop()
+    await running
+    assert handler.handled == [b"a", b"b", b"c"]
+
+
+async def test_who_stops_waits_for_the_commit_under_way_and_makes_the_last(stage: Stage) -> None:
+    await stage.put(b"a")
+    tried, handler = commits_of(stage), Relay()
+    stage.bus.faults.hung_groups.add(GROUP)
+    loop = stage.loop(handler, AT_ONCE)
+    running = asyncio.create_task(loop.run())
+    await until_handled(stage, handler, 1)
+    await stage.put(b"b")
+    await until_handled(stage, handler, 2)
+    loop.stop()
+    await asyncio.wait([running], timeout=0.05)
+    assert not running.done()
+    stage.bus.faults.hung_groups.clear()
+    stage.bus.changed.notify()
+    await running
+    assert tried == [{ORIGIN: 1}, {ORIGIN: 2}]
+
+
+async def test_a_commit_that_a_revoke_does_not_wait_for_any_longer_never_comes_behind_the_next_owners(
+    stage: Stage,
+) -> None:
+    await stage.put(b"a")
+    hasty = replace(AT_ONCE, revoke_timeout_seconds=0.02)
+    first_handler, second_handler = Relay(), Relay()
+    first, second = stage.loop(first_handler, hasty), stage.loop(second_handler, hasty)
+    stage.bus.faults.hung_groups.add(GROUP)
+    running = [asyncio.create_task(first.run())]
+    await until_handled(stage, first_handler, 1)
+    running.append(asyncio.create_task(second.run()))
+    async with asyncio.timeout(10):
+        while len(stage.values("after")) < 2:
+            await stage.bus.changed.wait(0.01)
+    tried = commits_of(stage)
+    stage.bus.faults.hung_groups.clear()
+    stage.bus.changed.notify()
+    async with asyncio.timeout(10):
+        while not stage.committed():
+            await stage.bus.changed.wait(0.01)
+    first.stop()
+    second.stop()
+    await asyncio.gather(*running)
+    assert tried == [{ORIGIN: 1}], "by whoever has done it again; the one given up is not made"
+    assert stage.count("chopar_bus_rebuilt_total", code="broker_unavailable") == 0
+
+
+async def test_the_first_that_is_done_sets_the_time_and_what_is_taken_is_gone(stage: Stage) -> None:
+    told: list[dict[TopicPartition, int]] = []
+    commits = Commits(0.1, lambda offsets: told.append(dict(offsets)))
+    consumer = stage.bus.consumer(GROUP, ["in"], assigned=Relay().assigned, revoked=Relay().revoked)
+    await consumer.start()
     assert commits.due_in(5.0) is None
     commits.done(ORIGIN, 3, now=5.0)
     commits.done(OTHER, 9, now=5.09)
     commits.done(ORIGIN, 4, now=5.09)
     assert commits.due_in(5.06) == pytest.approx(0.04)
     assert commits.due_in(7.0) == 0
-    assert commits.take([OTHER]) == {OTHER: 9}
-    assert commits.take() == {ORIGIN: 4}
-    assert commits.take() == {}
+    await commits.finish(consumer, [OTHER])
+    commits.begin(consumer)
     assert commits.due_in(7.0) is None
+    commits.done(ORIGIN, 5, now=7.0)
+    assert commits.due_in(8.0) is None, "one at a time"
+    await commits.finish(consumer, [ORIGIN])
+    assert told == [{OTHER: 9}, {ORIGIN: 4}, {ORIGIN: 5}]
+    assert commits.due_in(8.0) is None
+    await consumer.stop()

@@ -22,6 +22,7 @@ from chopar.topics import TopicLayout
 
 _NO_TIME = 1e-6
 """Seconds that are left to wait and too few for a sum of floats to change: nobody could ever wait for their end."""
+_LOOK_AGAIN_SECONDS = 60.0  # nobody waits so long: whoever lets a group answer again says so
 _DOWN = "no broker answers (the in-memory bus was told so)"
 
 
@@ -239,6 +240,8 @@ class MemoryConsumer(MemoryFetcher):
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
+        while self._name in self._state.faults.hung_groups:
+            await self._state.changed.wait(_LOOK_AGAIN_SECONDS)
         self._state.require_up()
         if self not in self._group.members:
             raise NoLongerMemberError("the group has gone on without this member")

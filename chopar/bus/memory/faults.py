@@ -24,6 +24,9 @@ class Faults:
     commit: Callable[[str, Mapping[TopicPartition, int]], bool] = lambda group, offsets: False
     """Asked for each commit of a group; True makes it fail."""
 
+    hung_groups: set[str] = field(default_factory=set)
+    """Groups whose commits are not answered, for as long as they stand here; the bus's `changed` wakes who waits."""
+
     stale_ends: dict[TopicPartition, int] = field(default_factory=dict)
     """End offsets that a leader of the past would give."""
 
