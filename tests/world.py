@@ -95,12 +95,21 @@ class World:
         }
         return await activate(self.bus, self.registry, self.files, lists=list_files(lists), **{**fields, **activation})
 
-    def start_gateway(self, name: str = "gateway", *, group: str = "gateway", settings: ConsumeSettings = FAST) -> None:
-        """Start a gateway, in the one group of all unless told otherwise."""
-        law = LawReader(self.bus, self.files, home=self.home, lists_folder=self.home / "lists", instance=name)
-        handler = GatewayHandler(self.bus, law, CollectorRegistry(), self.home / name)
+    def start_gateway(
+        self,
+        name: str = "gateway",
+        *,
+        group: str = "gateway",
+        settings: ConsumeSettings = FAST,
+        bus: Bus | None = None,
+        home: Path | None = None,
+    ) -> None:
+        """Start a gateway, in the one group of all, on the one bus and with the one home unless told otherwise."""
+        bus, home = bus or self.bus, home or self.home
+        law = LawReader(bus, self.files, home=home, lists_folder=home / "lists", instance=name)
+        handler = GatewayHandler(bus, law, CollectorRegistry(), self.home / name)
         topics = [DEMAND_SUBMITTED.of(agency) for agency in AGENCIES]
-        self._start(name, ConsumeLoop(self.bus, group, topics, handler, settings=settings), law.follow(), law.mark())
+        self._start(name, ConsumeLoop(bus, group, topics, handler, settings=settings), law.follow(), law.mark())
 
     async def start_provider(
         self,

@@ -1,13 +1,16 @@
-"""Whoever answers says the same: gateways on one log are killed, emptied and paused while lists and secrets change.
+"""Whoever answers says the same: gateways on one log are killed, emptied, paused and woken while the law changes.
 
-Each gateway reads every record, in a group of its own, so that everything is said at least twice. At the end one more,
-undisturbed, reads the whole log: whatever was said by anybody must have been said by it, byte for byte.
+Each gateway reads every record, in a group of its own, so that everything is said at least twice. Meanwhile lists are
+activated and secrets rotated, and the bus gives stamps before it shows records, answers end offsets of the past and
+shows batches late. At the end one more gateway, undisturbed, reads the whole log: whatever was said by anybody must
+have been said by it, byte for byte.
 """
 
 import asyncio
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +26,7 @@ from chopar.requester.requester import Requester
 from gateway.law_reader import PARTITION as LAW
 from tests.alternative_lists import ORDER, with_alternatives, written_to
 from tests.builders import PERSON, SECOND_PERSON
+from tests.sleeping_bus import SleepingBus
 from tests.standing import LISTS
 from tests.world import World, world
 
@@ -30,12 +34,16 @@ HET = "electricity-het"
 DEMANDS = f"demand.submitted.{HET}"
 HOLDERS = tuple(f"evidence.requested.{provider}" for provider, _ in ORDER)
 OUTPUTS = (f"demand.resolved.{HET}", *HOLDERS, "exchange.recorded")
+READ = [LAW, *(TopicPartition(DEMANDS, number) for number in range(6))]
+HELD = [*READ, *(TopicPartition(topic, number) for topic in OUTPUTS for number in range(6))]
 PAPERS = ("tax-debt-certificate", "criminal-record-certificate", "address-reference-certificate", "no-such-paper")
 NAMES = ("left", "right")
 LEAD_SECONDS = 1
 ALTERNATIVES = "alternatives"
 """Folder of the lists in which a paper may be proved by several holders."""
 STEPS = 60
+SEND_SECONDS = 0.1
+"""What is held back for longer was not acknowledged: it is sent again."""
 
 
 class Feeder:
@@ -91,34 +99,116 @@ def said(bus: MemoryBus, topics: Sequence[str] = OUTPUTS) -> dict[bytes, set[tup
     return found
 
 
-async def disturb(here: World, bus: MemoryBus, chance: random.Random, number: int) -> None:
-    """Do something to the gateways, the lists or the bus."""
-    name = chance.choice(NAMES)
-    what = chance.randrange(7)
-    if what == 0 and name in here.running:
-        await here.kill(name)
-    elif what == 1 and name in here.running:
-        await here.stop(name)
-    elif what == 2 and name not in here.running:
-        shutil.rmtree(here.home / name, ignore_errors=True)  # its table of first records is gone
-    elif what == 3:
-        lists = chance.choice([LISTS, here.home / ALTERNATIVES])
-        await here.activate(lists, fetch_mode=chance.choice(list(FetchMode)), activated_by=f"lawyer {number}")
-    elif what == 4:
-        lists = here.home / ALTERNATIVES
-        await here.activate(lists, secret_version=number + 2, activated_by=f"operator {number}")
-    elif what == 5:
-        bus.hold(LAW)  # stamped and not shown: marks and activations come late
-    else:
-        bus.release(LAW)
-    for other in NAMES:
-        if other not in here.running and chance.random() < 0.6:
-            batch = chance.choice([1, 7, 500])
-            here.start_gateway(
-                other,
-                group=other,
-                settings=ConsumeSettings(max_records=batch, retry_first_seconds=0.02, fetch_timeout_seconds=0.02),
-            )
+class Disturber:
+    """Does something to the gateways, the law or the bus, a step at a time."""
+
+    def __init__(self, here: World, bus: MemoryBus, chance: random.Random) -> None:
+        self._here = here
+        self._bus = bus
+        self._chance = chance
+        self._buses = {name: SleepingBus(bus) for name in NAMES}
+        self.done: Counter[str] = Counter()
+        self._ways = {
+            "killed": self._kill,
+            "stopped": self._stop,
+            "emptied": self._empty,
+            "paused": self._pause,
+            "activated": self._activate,
+            "secret changed": self._change_secret,
+            "law held": self._hold_law,
+            "batches held": self._hold_batches,
+            "stale end": self._stale_end,
+        }
+
+    async def step(self, number: int) -> None:
+        """One thing; then what is down may come up again."""
+        what, name = self._chance.choice(list(self._ways)), self._chance.choice(NAMES)
+        if await self._ways[what](name, number):
+            self.done[what] += 1
+        for other in NAMES:
+            if self._buses[other].sleeps and self._chance.random() < 0.4:
+                self._buses[other].wake()
+                self.done["woken"] += 1
+            if other not in self._here.running and self._chance.random() < 0.6:
+                self.start(other, self._chance.choice([1, 7, 500]))
+        for place in HELD:
+            if self._bus.log.partition(place).held and self._chance.random() < 0.5:
+                self._bus.show(place, self._chance.choice([1, 2, None]))
+                if self._chance.random() < 0.5:
+                    self._bus.release(place)
+        if self._chance.random() < 0.3:
+            self._bus.faults.stale_ends.clear()
+
+    def start(self, name: str, batch: int = 500) -> None:
+        """Start a gateway that reads everything."""
+        settings = ConsumeSettings(max_records=batch, retry_first_seconds=0.02, fetch_timeout_seconds=0.02)
+        self._here.start_gateway(name, group=name, settings=settings, bus=self._buses[name])
+
+    def mend(self) -> None:
+        """Let everything go on."""
+        self._bus.faults.stale_ends.clear()
+        for place in HELD:
+            self._bus.release(place)
+        for name in NAMES:
+            self._buses[name].wake()
+            if name not in self._here.running:
+                self.start(name)
+
+    async def _kill(self, name: str, _: int) -> bool:
+        if name in self._here.running:
+            await self._here.kill(name)
+            self._buses[name] = SleepingBus(self._bus)
+            return True
+        return False
+
+    async def _stop(self, name: str, _: int) -> bool:
+        if name in self._here.running and not self._buses[name].sleeps:
+            await self._here.stop(name)
+            return True
+        return False
+
+    async def _empty(self, name: str, number: int) -> bool:
+        await self._kill(name, number)
+        shutil.rmtree(self._here.home / name, ignore_errors=True)  # its table of first records is gone
+        return True
+
+    async def _pause(self, name: str, _: int) -> bool:
+        if name in self._here.running:
+            self._buses[name].stop()
+            return True
+        return False
+
+    async def _activate(self, _: str, number: int) -> bool:
+        lists = self._chance.choice([LISTS, self._here.home / ALTERNATIVES])
+        return await self._bring(
+            lists, fetch_mode=self._chance.choice(list(FetchMode)), activated_by=f"lawyer {number}"
+        )
+
+    async def _change_secret(self, _: str, number: int) -> bool:
+        lists = self._here.home / ALTERNATIVES
+        return await self._bring(lists, secret_version=number + 2, activated_by=f"operator {number}")
+
+    async def _bring(self, lists: Path, **what: Any) -> bool:
+        if self._bus.log.partition(LAW).held:
+            return False  # whoever activates waits until it is shown
+        self._bus.faults.stale_ends.pop(LAW, None)  # an operator would only be told something else
+        await self._here.activate(lists, **what)
+        return True
+
+    async def _hold_law(self, _: str, __: int) -> bool:
+        self._bus.hold(LAW)  # stamped and not shown: marks and activations come late
+        return True
+
+    async def _hold_batches(self, _: str, __: int) -> bool:
+        for place in self._chance.sample(HELD[1:], 3):
+            self._bus.hold(place)
+        return True
+
+    async def _stale_end(self, _: str, __: int) -> bool:
+        for place in self._chance.sample(READ, 3):
+            end = self._bus.end_offsets([place])[place]
+            self._bus.faults.stale_ends[place] = self._chance.randrange(end + 1)
+        return True
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -126,22 +216,17 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
     seed: int, tmp_path: Path
 ) -> None:
     chance = random.Random(seed)
-    bus = MemoryBus(lambda: time.time_ns() // 1_000_000, send_timeout_seconds=0.5)
+    bus = MemoryBus(lambda: time.time_ns() // 1_000_000, send_timeout_seconds=SEND_SECONDS)
     async with world(bus, tmp_path) as here:
         await here.prepare(written_to(tmp_path / ALTERNATIVES, with_alternatives()), lead_seconds=LEAD_SECONDS)
+        disturber = Disturber(here, bus, chance)
         async with here.requester(HET) as requester:
             feeder = Feeder(here, chance)
             for number in range(STEPS):
                 await feeder.some(requester, chance.randrange(1, 6))
-                if bus.log.partition(LAW).held and chance.random() < 0.5:
-                    bus.release(LAW)
-                if not bus.log.partition(LAW).held:
-                    await disturb(here, bus, chance, number)
+                await disturber.step(number)
                 await asyncio.sleep(chance.random() * 0.1)  # the world goes on between two disturbances
-        bus.release(LAW)
-        for name in NAMES:
-            if name not in here.running:
-                here.start_gateway(name, group=name)
+        disturber.mend()
         for name in NAMES:
             await here.eventually(partial(caught_up, bus, name))
         disturbed = said(bus)
@@ -164,6 +249,8 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
     modes = {record.value for record in bus.records(LAW.topic) if record.key != b"mark"}
     assert len(modes) > 2, "too little happened to the law"
     assert all(bus.records(topic) for topic in HOLDERS), "somebody was never asked"
+    assert {"killed", "paused", "woken", "emptied", "activated", "secret changed"} <= set(disturber.done)
+    assert {"law held", "batches held", "stale end"} <= set(disturber.done)
 
 
 def places(bus: MemoryBus) -> dict[tuple[str, int], int]:
