@@ -19,9 +19,10 @@ from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
 from chopar.cli.login import who
 from chopar.errors import ConfigurationError, TopicLayoutError, UnavailableError
+from chopar.health import Health
 from chopar.identifiers import AgencyId
+from chopar.listener import serve
 from chopar.messages.demand import FetchMode
-from chopar.observe import serve
 from chopar.process import parser, run
 from chopar.schema_registry import HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
@@ -30,7 +31,7 @@ from gateway.bundle import list_files
 from gateway.handlers import GatewayHandler
 from gateway.law_reader import LawReader
 from gateway.list_version import ListVersion
-from gateway.listener import listener
+from gateway.listener import site
 from gateway.settings import GatewaySettings
 
 GROUP = "gateway"
@@ -156,7 +157,8 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
                 task.cancel()
 
     try:
-        await serve(listener(law, ready, metrics, settings.lists_folder), settings.http.address, work())
+        health = Health(ready, metrics)
+        await serve(health, settings.http.address, work(), site(law, settings.lists_folder))
     finally:
         if registry is not None:
             await registry.aclose()

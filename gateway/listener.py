@@ -1,4 +1,4 @@
-"""What the gateway's process listens with: health and metrics at once, the rest when it is first asked for.
+"""What the gateway's listener answers beside health: an application that is made when it is first asked for.
 
 FastAPI, the page and its texts take twelve megabytes and a third of the start, and a gateway that only answers demands
 is never asked for them. What they say is `gateway.http`'s.
@@ -8,12 +8,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from chopar.observe import Ready, health_routes
+from chopar.health import AsgiApp, Receive, Scope, Send
 from gateway.law_reader import LawReader
 
 
@@ -24,9 +19,9 @@ class WhenAsked:
         make: makes it; called once, unless it fails.
     """
 
-    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+    def __init__(self, make: Callable[[], AsgiApp]) -> None:
         self._make = make
-        self._made: ASGIApp | None = None
+        self._made: AsgiApp | None = None
         self._making = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,19 +31,17 @@ class WhenAsked:
         await self._made(scope, receive, send)
 
 
-def listener(law: LawReader, ready: Ready, metrics: CollectorRegistry, lists_folder: Path) -> Starlette:
-    """The whole listener.
+def site(law: LawReader, lists_folder: Path) -> AsgiApp:
+    """The application.
 
     Args:
         law: which lists hold.
-        ready: what is missing before the gateway can work.
-        metrics: what `/metrics` shows.
         lists_folder: where list versions lie, which are open data.
     """
 
-    def make() -> ASGIApp:
+    def make() -> AsgiApp:
         from gateway.http import gateway_app
 
         return gateway_app(law, lists_folder)
 
-    return Starlette(routes=[*health_routes(ready, metrics), Mount("/", WhenAsked(make))])
+    return WhenAsked(make)

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
 from chopar.bus.memory import MemoryBus
+from chopar.health import AsgiApp, Health
+from gateway import listener
 from gateway.bundle import install
 from gateway.law_reader import LawReader
-from gateway.listener import listener
 from gateway.standing import secret_name
 from tests.builders import NOW_MS
 from tests.standing import FILES, SECRET, activation, bundle
@@ -35,6 +35,6 @@ def reader_without_law(home: Path) -> LawReader:
     return LawReader(MemoryBus(lambda: NOW_MS), FILES, home=home, lists_folder=home / "lists", instance="test")
 
 
-def site(reader: LawReader, home: Path, ready: Callable[[], Mapping[str, str]] = dict) -> Starlette:
+def site(reader: LawReader, home: Path, ready: Callable[[], Mapping[str, str]] = dict) -> AsgiApp:
     """The application."""
-    return listener(reader, ready, CollectorRegistry(), home / "lists")
+    return Health(ready, CollectorRegistry()).before(listener.site(reader, home / "lists"))

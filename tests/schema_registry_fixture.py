@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import uvicorn
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
 from chopar.bus.memory import MemoryBus
+from chopar.health import AsgiApp, Health
 from services.schema_registry.http import application
 from services.schema_registry.model import Schemas
 from services.schema_registry.store import SchemaTopic
@@ -44,7 +44,7 @@ class Instance:
         self.topic = SchemaTopic(
             self.bus, self.schemas, write_timeout_seconds=self.write_timeout_seconds, back_off=self._back_off
         )
-        self.app: Starlette = application(self.schemas, self.topic, self.topic.missing, self.metrics)
+        self.app = Health(self.topic.missing, self.metrics).before(application(self.schemas, self.topic, self.metrics))
 
     async def _back_off(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -67,7 +67,7 @@ class Instance:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Starlette) -> AsyncIterator[str]:
+async def listening(app: AsgiApp) -> AsyncIterator[str]:
     """Serve an application on a free port; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))

@@ -22,9 +22,9 @@ from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.bus.replay import Replays
 from chopar.errors import HandlerFailedError, SchemaRegistryUnavailableError
+from chopar.health import Health, Ready
+from chopar.listener import serve as listen
 from chopar.messages.evidence import Evidence
-from chopar.observe import Ready, health_app
-from chopar.observe import serve as serve_http
 from chopar.process import correct_option, parser, run
 from chopar.provider.corrections import Corrections, read_identifiers
 from chopar.provider.provider import RECORDS, Provider, ProviderHandler
@@ -215,7 +215,7 @@ async def serve_all(
                 saying.cancel()
 
     try:
-        await serve_http(health_app(ready, metrics), settings.http.address, work())
+        await listen(Health(ready, metrics), settings.http.address, work())
     finally:
         await registry.aclose()
 

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
-from chopar.observe import serve
+from chopar.health import Health
+from chopar.listener import serve
 from chopar.process import parser, run
 from services.schema_registry.http import application
 from services.schema_registry.model import Schemas
@@ -31,9 +32,10 @@ async def main(settings: SchemaRegistrySettings, _: argparse.Namespace, stop: as
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await serve(
-            application(schemas, topic, topic.missing, metrics),
+            Health(topic.missing, metrics),
             settings.http.address,
             asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED),
+            application(schemas, topic, metrics),
         )
         if following.done():
             await following

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from chopar.observe import Ready, health_routes, mask
+from chopar.observe import mask
 from services.schema_registry.handlers import MAX_SUBJECT_CHARACTERS, look_up, register, subject_not_found
 from services.schema_registry.model import (
     AVRO,
@@ -302,11 +302,11 @@ class RegistryApi:
         raise _no_level(40409, subject, "mode")
 
 
-def application(schemas: Schemas, log: SchemaLog, ready: Ready, metrics: CollectorRegistry) -> Starlette:
-    """The API with `/live`, `/ready` and `/metrics` beside it."""
-    api = RegistryApi(schemas, log, metrics)
-    routes = [*health_routes(ready, metrics), Route("/{path:path}", api)]
-    return Starlette(routes=routes, exception_handlers={Exception: _unexpected})
+def application(schemas: Schemas, log: SchemaLog, metrics: CollectorRegistry) -> Starlette:
+    """The API as an application."""
+    return Starlette(
+        routes=[Route("/{path:path}", RegistryApi(schemas, log, metrics))], exception_handlers={Exception: _unexpected}
+    )
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

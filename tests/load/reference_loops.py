@@ -20,9 +20,10 @@ from chopar.avro import SchemaFiles
 from chopar.bus.consume import Outputs
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.port import Record
+from chopar.health import Health
+from chopar.listener import serve
 from chopar.messages.evidence import EvidenceProvided, EvidenceUnavailable, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.observe import health_app, serve
 from chopar.provider.provider import ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, HttpSchemaRegistry
 from chopar.secret_files import ensure_secret
@@ -85,7 +86,7 @@ async def gateway(loop: Loop) -> None:
     async def work() -> None:
         await asyncio.gather(law.follow(), law.mark(), loop(here))
 
-    await serve(health_app(lambda: missing, metrics), settings.http.address, work())
+    await serve(Health(lambda: missing, metrics), settings.http.address, work())
 
 
 async def tax(loop: Loop) -> None:
@@ -108,7 +109,7 @@ async def tax(loop: Loop) -> None:
     async def work() -> None:
         await loop(here)
 
-    await serve(health_app(lambda: missing, metrics), settings.http.address, work())
+    await serve(Health(lambda: missing, metrics), settings.http.address, work())
 
 
 def main(loops: dict[str, Loop]) -> int:

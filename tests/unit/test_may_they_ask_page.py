@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
+from chopar.health import AsgiApp
 from chopar.messages.demand import FetchMode, Outcome
 from chopar.texts import Language, Texts
 from gateway.list_version import AGENCIES, PROHIBITED, REGULATIONS
@@ -65,19 +65,19 @@ CASES = {
 }  # fmt: skip
 
 
-def client_of(app: Starlette) -> httpx2.AsyncClient:
+def client_of(app: AsgiApp) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://gateway")
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
+def app(tmp_path_factory: pytest.TempPathFactory) -> AsgiApp:
     home = tmp_path_factory.mktemp("gateway")
     return site(law_reader(home), home)
 
 
 @pytest.fixture
-async def web(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+async def web(app: AsgiApp) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_of(app) as client:
         yield client
 

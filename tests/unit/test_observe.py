@@ -1,14 +1,9 @@
-"""What logs are cleaned of, whoever wrote them; how a process that serves ends."""
-
-import asyncio
+"""What logs are cleaned of, whoever wrote them."""
 
 import pytest
-from starlette.applications import Starlette
 
-from chopar.errors import StopError
-from chopar.observe import drop_personal_data, mask, serve
+from chopar.observe import drop_personal_data, mask
 from tests.builders import BUSINESS, PERSON
-from tests.kafka_fixture import free_ports
 
 
 @pytest.mark.parametrize("identifier", [PERSON, BUSINESS])
@@ -37,15 +32,3 @@ def test_a_log_event_keeps_no_body_and_no_identifier_at_any_depth() -> None:
         "reason": "for …",
         "deep": [{"at": ["…", "3 bytes"]}],
     }
-
-
-async def test_a_process_whose_work_is_cancelled_from_within_has_not_done_its_work() -> None:
-    async def work() -> None:
-        raise asyncio.CancelledError
-
-    with pytest.raises(StopError, match="cancelled from within"):
-        await serve(Starlette(), f"127.0.0.1:{free_ports(1)[0]}", work())
-
-
-async def test_a_process_that_has_done_its_work_just_ends() -> None:
-    await serve(Starlette(), f"127.0.0.1:{free_ports(1)[0]}", asyncio.sleep(0))

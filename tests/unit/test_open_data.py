@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
 
+from chopar.health import AsgiApp
 from gateway.bundle import install
 from gateway.list_version import AGENCIES, DOCUMENTS, PROHIBITED
 from gateway.open_data import TABLES
@@ -27,12 +27,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app(home: Path) -> Starlette:
+def app(home: Path) -> AsgiApp:
     return site(law_reader(home), home)
 
 
 @pytest.fixture
-async def web(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+async def web(app: AsgiApp) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client

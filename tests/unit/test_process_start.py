@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 import structlog
-from starlette.applications import Starlette
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from chopar import Provider, run_provider
 from chopar.avro import SchemaFiles
 from chopar.errors import ConfigurationError, SchemaRegistryUnavailableError
+from chopar.health import Health
+from chopar.listener import serve
 from chopar.messages.evidence import EvidenceProvided, TaxDebt
 from chopar.messages.exchange import ExchangeRecorded
-from chopar.observe import serve
 from chopar.provider.process import Served, _say_when_ready
 from chopar.schema_registry import Encoder, HttpSchemaRegistry, InMemorySchemaRegistry
 from chopar.secret_files import SECRET_BYTES, check_value, ensure_secret, secret_path
@@ -84,7 +85,7 @@ async def test_where_nothing_can_listen_nothing_is_begun() -> None:
         contextlib.closing(socket.create_server(("127.0.0.1", 0))) as other,
         pytest.raises(ConfigurationError, match="cannot listen there"),
     ):
-        await serve(Starlette(), f"127.0.0.1:{other.getsockname()[1]}", work())
+        await serve(Health(dict, CollectorRegistry()), f"127.0.0.1:{other.getsockname()[1]}", work())
 
 
 @pytest.mark.parametrize(

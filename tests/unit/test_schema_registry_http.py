@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
+from chopar.health import AsgiApp
 from services.schema_registry.http import CONTENT_TYPES, MAX_BODY_BYTES, application
 from services.schema_registry.model import schema_key
 from tests.schema_registry_fixture import Instance, memory_bus, until
@@ -17,7 +17,7 @@ TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
 OTHER = '{"type":"record","name":"S","namespace":"a","fields":[]}'
 
 
-def client_of(app: Starlette) -> httpx2.AsyncClient:
+def client_of(app: AsgiApp) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://registry")
 
@@ -238,6 +238,6 @@ async def test_answers_are_counted_by_status_alone(api: httpx2.AsyncClient) -> N
 
 async def test_even_our_own_fault_is_answered_in_json() -> None:
     instance = Instance(memory_bus())
-    broken = application(None, instance.topic, instance.topic.missing, CollectorRegistry())  # type: ignore[arg-type]
+    broken = application(None, instance.topic, CollectorRegistry())  # type: ignore[arg-type]
     async with client_of(broken) as api:
         is_error(await api.get("/subjects"), 500, 50001)
