@@ -175,6 +175,10 @@ class World:
         """Whether one has neither ended by itself nor waits for anything."""
         return not self.ended(name) and not self._loops[name].missing()
 
+    def missing(self, name: str) -> dict[str, str]:
+        """What one waits for, by code."""
+        return self._loops[name].missing()
+
     def ended(self, name: str) -> bool:
         """Whether one has ended by itself."""
         return self._tasks[name][0].done()

@@ -1,12 +1,19 @@
 """One gateway on one given log, in a process of its own: prints the digest of everything it says.
 
-Run by test_differential.py with other hash seeds, time zones, batches, clocks, headers and orders of files.
+Run by test_differential.py with other hash seeds, time zones, settings, batches, headers and orders of files, and with
+its whole clock moved, by the milliseconds that its argument says.
 """
+
+# ruff: noqa: E402  the clock is moved before anybody can ask it
+import sys
+
+from tests.shifted_clock import shift
+
+shift(int(sys.argv[1]))
 
 import asyncio
 import hashlib
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -68,8 +75,10 @@ async def main(options: dict[str, Any]) -> str:
         "gateway",
         [TOPIC],
         GatewayHandler(bus, law, CollectorRegistry(), home / "first" if options["disk"] else None),
-        settings=ConsumeSettings(max_records=options["batch"], fetch_timeout_seconds=0.02),
-        clock=lambda: time.time_ns() // 1_000_000 + options["ahead_ms"],
+        settings=ConsumeSettings(
+            max_records=options["batch"], **{"fetch_timeout_seconds": 0.02, **options["settings"]}
+        ),
+        clock=lambda: time.time_ns() // 1_000_000,
     )
     tasks = [asyncio.create_task(law.follow()), asyncio.create_task(loop.run())]
     ends = bus.end_offsets([TopicPartition(TOPIC, number) for number in range(6)])

@@ -22,10 +22,11 @@ from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
 from chopar.requester.completion import Delivered
 from chopar.requester.durable_requester import Completed, DurableRequester
 from chopar.requester.requester import subject
+from chopar.topics import PARTITIONS
 from services.tax.model import DebtEntry
 from services.tax.store import SqlTaxStore
 from tests.builders import PERSON, SECOND_PERSON
-from tests.simulation.exchange import quiet
+from tests.simulation.exchange import behind, quiet
 from tests.world import FAST, World, world
 
 pytest_plugins = ["tests.postgres_fixture"]
@@ -224,4 +225,36 @@ async def test_a_thousand_demands_fed_again_to_processes_that_lost_everything_ha
         for what in ("completed 0", said[number % 2], "resolved fetch")
     ]
     assert await agency.done() == due
+    await agency.engine.dispose()
+
+
+async def test_one_demand_in_two_partitions_is_answered_in_both_and_acted_on_once(tmp_path: Path) -> None:
+    """A foreign client's partitioner puts the same record elsewhere: there it is a first record too."""
+    bus = MemoryBus(lambda: time.time_ns() // 1_000_000)
+    asked = f"demand.submitted.{HET}"
+    async with world(bus, tmp_path) as here:
+        await here.prepare()
+        here.start_gateway()
+        await here.start_tax({PersonId(PERSON): [DebtEntry("land", 5000)]})
+        agency = Agency(here, f"sqlite+aiosqlite:///{tmp_path}/agency.db")
+        await agency.create()
+        async with agency.running() as requester:
+            await requester.submit(procedure=CONTRACT, subject=PersonId(PERSON), documents=[TAX_PAPER], case_id="case")
+            [demand] = bus.records(asked)
+            elsewhere = (demand.partition + 1) % PARTITIONS
+            await bus.producer("foreign").send([Outgoing(asked, elsewhere, demand.key, demand.value, demand.headers)])
+
+            async def all_read() -> bool:
+                groups = ("gateway", "provider.tax-committee", f"requester.{HET}")
+                return all(behind(bus, group, topic) == 0 for group, topic in zip(groups, topics, strict=True))
+
+            topics = (asked, "evidence.requested.tax-committee", f"evidence.provided.{HET}")
+            await here.eventually(lambda: asyncio.sleep(0, len(bus.records(topics[2])) == 2))
+            await here.eventually(all_read)
+            assert await requester.waiting() == []
+    resolved = bus.records(f"demand.resolved.{HET}")
+    assert {record.partition for record in resolved} == {demand.partition, elsewhere}
+    assert len({record.header("ce_id") for record in resolved}) == 2, "each is the first of its own partition"
+    assert {record.partition for record in bus.records(topics[2])} == {demand.partition, elsewhere}
+    assert await agency.done() == ["case completed 0", "case received True", "case resolved fetch"]
     await agency.engine.dispose()
