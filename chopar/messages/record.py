@@ -12,7 +12,8 @@ from chopar.errors import UndecodableError
 
 def whole_milliseconds(value: datetime) -> datetime:
     """Avro carries milliseconds; what is finer would not survive the way."""
-    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+    finer = value.microsecond % 1000
+    return value.replace(microsecond=value.microsecond - finer) if finer else value
 
 
 Timestamp = Annotated[AwareDatetime, AfterValidator(whole_milliseconds)]

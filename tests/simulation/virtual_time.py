@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import heapq
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from itertools import count
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -56,10 +56,22 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._later: list[tuple[float, int, _Call]] = []
         self._numbers = count()
         self._ended = False
+        self._tasks: list[asyncio.Task[Any]] = []
 
     def time(self) -> float:
         """Virtual seconds."""
         return self._now
+
+    def create_task(self, coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T], **named: Any) -> asyncio.Task[_T]:
+        """See `asyncio`."""
+        task = super().create_task(coro, **named)
+        self._tasks.append(task)
+        return task
+
+    def running(self) -> list[asyncio.Task[Any]]:
+        """The tasks that are not done. `asyncio.all_tasks` looks for them among all that any loop has had."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        return self._tasks.copy()
 
     def call_soon(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: contextvars.Context | None = None
@@ -113,7 +125,7 @@ def run_virtually(main: Coroutine[Any, Any, _T]) -> _T:
     try:
         return loop.run_until_complete(main)
     finally:
-        while left := asyncio.all_tasks(loop):  # who is cancelled may start others
+        while left := loop.running():  # who is cancelled may start others
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left))
