@@ -28,6 +28,7 @@
         LawNotReadError               law_not_read            (what holds at a record's time is not known yet)
       StopError                     this process must not go on; somebody has to look
         OffsetOutOfRangeError         offset_out_of_range     (records were deleted before they were read)
+        TopicReplacedError            topic_replaced          (a topic was deleted and made again under its reader)
         TopicLayoutError              topic_layout            (partitions or settings are not those of topics.py)
         FencedError                   fenced                  (another process has taken over as the one writer)
         FirstRecordsLostError         first_records_lost      (what decides on repetitions may have left the log)
@@ -211,6 +212,12 @@ class OffsetOutOfRangeError(StopError):
     """The records at the committed offset are gone: something was deleted before it was read."""
 
     code = "offset_out_of_range"
+
+
+class TopicReplacedError(StopError):
+    """A topic was deleted and made again under its reader: to read on by the old offset would skip what is new."""
+
+    code = "topic_replaced"
 
 
 class TopicLayoutError(StopError):

@@ -127,6 +127,8 @@ class Fetcher(Protocol):
 
         Raises:
             OffsetOutOfRangeError: the position lies outside what the broker holds; nothing is skipped silently.
+            TopicReplacedError: a topic was deleted and made again since it was read first, or since the group's offset
+                in it was committed; within seconds where the new one goes on behind the position.
             BrokerUnavailableError: the broker does not answer.
         """
 

@@ -69,7 +69,8 @@ class KafkaRig:
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self.bus = KafkaBus(bootstrap, settings=KafkaClientSettings(delivery_deadline_seconds=10))
+        settings = KafkaClientSettings(delivery_deadline_seconds=10, look_at_topics_seconds=0.2)
+        self.bus = KafkaBus(bootstrap, settings=settings)
 
     async def delete_before(self, partition: TopicPartition, offset: int) -> None:
         """Delete the records before an offset."""
@@ -139,6 +140,18 @@ class Bench:
         finally:
             await admin.stop()
         return name
+
+    async def remake(self, topic: str, partitions: int = 1) -> None:
+        """Delete a topic and make it again at once."""
+        admin = self.bus.admin()
+        await admin.start()
+        try:
+            await admin.delete([topic])
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while not await admin.create([layout(topic, partitions)]):  # it is still there
+                assert time.monotonic() < deadline
+        finally:
+            await admin.stop()
 
     async def producer(self) -> Producer:
         """The test's producer."""

@@ -77,6 +77,9 @@ class KafkaClientSettings:
     min_partition_bytes: int = 65_536
     """The same where there are so many partitions that less would be left: a fetch of less would not pay."""
 
+    look_at_topics_seconds: float = 5.0
+    """How often a consumer or reader looks whether its topics are the same still: one request."""
+
     fetch_sessions: bool = True
     """Whether a consumer tells a broker only what has changed since its last fetch, in place of all it reads."""
 

@@ -29,6 +29,7 @@ from chopar.bus.kafka.connection import (
 from chopar.bus.kafka.fetch_lanes import FetchLanes
 from chopar.bus.kafka.fetch_turns import FetchTurns
 from chopar.bus.kafka.joining import leave_in_mid_join, wait_longer_for_joins
+from chopar.bus.kafka.topic_ids import TopicIds
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
 from chopar.errors import (
     BrokerUnavailableError,
@@ -53,6 +54,7 @@ class KafkaFetcher:
         self._first: asyncio.Task[Any] | None = None
         self._turns: FetchTurns | None = None
         self._stopped = False
+        self._ids = TopicIds(settings.look_at_topics_seconds)
 
     def held(self) -> frozenset[TopicPartition]:
         """The partitions held now."""
@@ -78,6 +80,7 @@ class KafkaFetcher:
         """Take what there is, waiting at most this long for a first record."""
         if self._stopped:
             return {}
+        self._ids.look(self._open()._client, self._read_topics())
         try:
             with foreign_cancellation():
                 return await self._fetch(max_records, timeout_seconds)
@@ -138,6 +141,9 @@ class KafkaFetcher:
                 self._look_ahead(batch, max_records)
         return batch
 
+    def _read_topics(self) -> frozenset[str]:
+        return frozenset(place.topic for place in self._held)
+
     def _hold(self) -> None:
         """A batch is given out: nothing more is asked for until it is handled."""
         if self._turns is not None:
@@ -182,6 +188,7 @@ class KafkaFetcher:
     async def _close(self) -> None:
         self._stopped = True
         await self._cancel_first()
+        await self._ids.close()
         client, self._client = self._client, None
         if client is not None:
             await closed(_stop(client), self._settings)
@@ -336,9 +343,9 @@ class KafkaConsumer(KafkaFetcher):
         client = self._open()
         known = client._client.cluster.partitions_for_topic
         held = {
-            place_of(place): offset
+            place_of(place): (offset, self._ids.of(place.topic))
             for place, offset in offsets.items()
-            if place in self._held and known(place.topic) is not None
+            if place in self._held and known(place.topic) is not None and place.topic not in self._ids.replaced
         }
         if held:
             try:
@@ -362,6 +369,9 @@ class KafkaConsumer(KafkaFetcher):
         for place in partitions:
             if place in self._held:
                 self._open().resume(place_of(place))
+
+    def _read_topics(self) -> frozenset[str]:
+        return frozenset(self._topics)  # one that is not there now, and so not held, may have been made again
 
     def _make(self) -> AIOKafkaConsumer:
         settings = self._settings
@@ -401,8 +411,17 @@ class KafkaConsumer(KafkaFetcher):
         try:
             client = self._open()
             async with translated("asking for committed offsets", self._settings.request_timeout_seconds):
-                committed = await asyncio.gather(*(client.committed(place_of(place)) for place in places))
-            start = {place: offset for place, offset in zip(places, committed, strict=True) if offset is not None}
+                await self._ids.learn(client._client, self._topics)
+                committed = await client._coordinator.fetch_committed_offsets([place_of(place) for place in places])
+            start = {TopicPartition(*place): kept.offset for place, kept in committed.items()}
+            # An offset of former releases, or that was set by hand, has nothing beside it.
+            self._ids.require(
+                {
+                    place.topic
+                    for place, kept in committed.items()
+                    if kept.metadata and self._ids.of(place.topic) not in ("", kept.metadata)
+                }
+            )
             without = [place for place in places if place not in start]
             if without:
                 start.update(await self.beginning_offsets(without))

@@ -17,6 +17,7 @@ from chopar.errors import (
     NotFoundError,
     OffsetOutOfRangeError,
     TopicLayoutError,
+    TopicReplacedError,
 )
 from chopar.topics import TopicLayout
 
@@ -106,6 +107,9 @@ class MemoryFetcher:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._stopped = False
+        self._ids: dict[str, int] = {}
+        """Which topics are read, under their names."""
+        self._replaced: set[str] = set()
         self._cut: TopicPartition | None = None
         """The last of the last fetch, which may have left some of it: it is last again, and keeps no other waiting."""
 
@@ -150,7 +154,14 @@ class MemoryFetcher:
     async def _ready_batch(self, max_records: int) -> dict[TopicPartition, list[Record]]:
         return self._take(max_records)
 
+    def _require_same_topics(self) -> None:
+        ids = self._state.log.ids
+        self._replaced |= {topic for topic, one in self._ids.items() if ids.get(topic, one) != one}
+        if self._replaced:
+            raise TopicReplacedError(f"{', '.join(sorted(self._replaced))}: deleted and made again under this reader")
+
     def _take(self, max_records: int) -> dict[TopicPartition, list[Record]]:
+        self._require_same_topics()
         batch: dict[TopicPartition, list[Record]] = {}
         places = [place for place, at in self._positions.items() if place not in self._paused and self._has(place, at)]
         if not places:
@@ -178,7 +189,9 @@ class MemoryFetcher:
 
     def _has(self, place: TopicPartition, position: int) -> bool:
         """Whether there is something to read there, or to complain of."""
-        partition = self._state.log.partition(place)
+        partition = self._state.log.partitions.get(place)
+        if partition is None:
+            return False  # deleted meanwhile
         return position < partition.shown or not partition.start <= position <= partition.stamped
 
     def _require_held(self, partition: TopicPartition) -> None:
@@ -198,6 +211,7 @@ class MemoryReader(MemoryFetcher):
         self._state.require_up()
         for place, offset in self._start.items():
             self._positions[place] = self._state.partition(place).start if offset is None else offset
+            self._ids[place.topic] = self._state.log.ids[place.topic]
 
     async def stop(self) -> None:
         """Let a fetch under way return."""
@@ -245,10 +259,15 @@ class MemoryConsumer(MemoryFetcher):
         self._state.require_up()
         if self not in self._group.members:
             raise NoLongerMemberError("the group has gone on without this member")
-        held = {place: offset for place, offset in offsets.items() if place in self._positions}
+        held = {
+            place: offset
+            for place, offset in offsets.items()
+            if place in self._positions and place.topic in self._state.log.ids and place.topic not in self._replaced
+        }
         if self._state.faults.commit(self._name, held):
             raise BrokerUnavailableError("the commit failed")
         self._group.committed.update(held)
+        self._group.topic_ids.update((place, self._ids[place.topic]) for place in held)
         await asyncio.sleep(0)
 
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
@@ -292,6 +311,11 @@ class MemoryConsumer(MemoryFetcher):
         self._positions = {
             place: self._state.log.partition(place).start if offset is None else offset
             for place, offset in partitions.items()
+        }
+        self._ids = {place.topic: self._state.log.ids[place.topic] for place in self._positions} | self._ids
+        ids = self._group.topic_ids
+        self._replaced |= {
+            place.topic for place in partitions if ids.get(place, self._ids[place.topic]) != self._ids[place.topic]
         }
         if self._positions:
             self._assigning = asyncio.create_task(self._call_assigned(dict(self._positions)))
@@ -353,6 +377,9 @@ class MemoryAdmin:
         self._state.require_up()
         for name in names:
             self._state.log.remove(name)
+            for group in self._state.groups.values():
+                group.forget(name)
+        self._state.changed.notify()
 
     async def partitions(self) -> dict[str, int]:
         """All topics and how many partitions each has."""

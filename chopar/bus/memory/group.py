@@ -31,11 +31,19 @@ class Group:
 
     def __init__(self) -> None:
         self.committed: dict[TopicPartition, int] = {}
+        self.topic_ids: dict[TopicPartition, int] = {}
+        """Beside what is committed: of which topic of this name it is an offset."""
         self.members: list[Member] = []
         self.generation = 0
         self._lock = asyncio.Lock()
         self._changes = self._dealt = 0
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def forget(self, topic: str) -> None:
+        """A topic is deleted, and with it what was committed of it."""
+        for place in [place for place in self.committed if place.topic == topic]:
+            del self.committed[place]
+            self.topic_ids.pop(place, None)
 
     def rebalance(self, partitions: Mapping[str, int]) -> asyncio.Task[None]:
         """Deal the partitions out anew.

@@ -105,13 +105,17 @@ class Log:
 
     def __init__(self, clock: Callable[[], int], changed: Signal) -> None:
         self.layouts: dict[str, TopicLayout] = {}
+        self.ids: dict[str, int] = {}
+        """One for each topic that was ever made, so another where one is made again under its name."""
         self.partitions: dict[TopicPartition, Partition] = {}
+        self._made = 0
         self._clock = clock
         self._changed = changed
 
     def add(self, layout: TopicLayout) -> None:
         """Make a topic."""
-        self.layouts[layout.name] = layout
+        self._made += 1
+        self.layouts[layout.name], self.ids[layout.name] = layout, self._made
         for number in range(layout.partitions):
             place = TopicPartition(layout.name, number)
             self.partitions[place] = Partition(place)
@@ -119,6 +123,7 @@ class Log:
     def remove(self, name: str) -> None:
         """Delete a topic, if there is one of this name."""
         layout = self.layouts.pop(name, None)
+        self.ids.pop(name, None)
         for number in range(layout.partitions if layout else 0):
             del self.partitions[TopicPartition(name, number)]
 
