@@ -94,7 +94,11 @@ def access_lists(requesters: Collection[AgencyId], providers: Collection[AgencyI
 
     allow(_PRINCIPALS[Role.GATEWAY], Resource.GROUP, "gateway", "Read")
     for agency in requesters:
-        allow(principal_of(agency), Resource.GROUP, f"requester.{agency}", "Read")
+        for name in (
+            f"requester.{agency}",
+            f"requester.{agency}.database",
+        ):  # of its askers, and which database is theirs
+            allow(principal_of(agency), Resource.GROUP, name, "Read")
     for agency in providers:
         allow(principal_of(agency), Resource.GROUP, f"provider.{agency}", "Read")
     for operation in ("Create", "Describe", "DescribeConfigs"):  # topics are made and compared by operations

@@ -227,6 +227,16 @@ class Admin(Protocol):
             BrokerUnavailableError: it could not be removed; its session will end.
         """
 
+    async def note(self, group: str, place: TopicPartition, text: str) -> None:
+        """Keep a text under the name of a group that nobody joins; it stays as long as committed offsets do.
+
+        Raises:
+            BrokerUnavailableError: it could not be kept.
+        """
+
+    async def noted(self, group: str, place: TopicPartition) -> str:
+        """What was kept there last; empty if nothing was."""
+
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""
 

@@ -157,6 +157,12 @@ class _Admin:
         found = await self._inner.committed(self._prefix + group)
         return {_in(place, self._prefix): offset for place, offset in found.items()}
 
+    async def note(self, group: str, place: TopicPartition, text: str) -> None:
+        await self._inner.note(self._prefix + group, _out(place, self._prefix), text)
+
+    async def noted(self, group: str, place: TopicPartition) -> str:
+        return str(await self._inner.noted(self._prefix + group, _out(place, self._prefix)))
+
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         found = await self._inner.end_offsets([_out(place, self._prefix) for place in partitions])
         return {_in(place, self._prefix): offset for place, offset in found.items()}

@@ -35,7 +35,7 @@ from chopar.identifiers import AgencyId
 from chopar.messages.demand import Demand, DemandResolved
 from chopar.messages.dispute import EvidenceUpheld
 from chopar.messages.evidence import EvidenceUnavailable
-from chopar.requester import store
+from chopar.requester import store, tries
 from chopar.requester.alternatives import asked_before
 from chopar.requester.answer_callbacks import Callbacks
 from chopar.requester.answer_endings import Endings
@@ -75,6 +75,7 @@ class AnswersHandler:
         callbacks: the application's.
         encoded: gives a demand's bytes, for the next holder of a document; None: nobody else is asked.
         to_send: told which demands were kept that are to be sent.
+        ready: raises what keeps this database from reading, whenever partitions were dealt out.
         metrics: where its counter is kept.
     """
 
@@ -89,6 +90,7 @@ class AnswersHandler:
         callbacks: Callbacks,
         encoded: Callable[[Demand], bytes] | None,
         to_send: Callable[[Iterable[str]], None],
+        ready: Callable[[], Awaitable[None]],
         metrics: prometheus_client.CollectorRegistry,
     ) -> None:
         self._resolved_topic = DEMAND_RESOLVED.of(agency)
@@ -99,6 +101,7 @@ class AnswersHandler:
         self._callbacks = callbacks
         self._endings = Endings(callbacks, encoded)
         self._to_send = to_send
+        self._ready = ready
         self._outcomes: Outcomes = {}
         self._counter = prometheus_client.Counter(
             "chopar_answers", "Resolutions and answers by what became of them", ["outcome"], registry=metrics
@@ -111,7 +114,8 @@ class AnswersHandler:
         )
 
     async def assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
-        """Nothing is kept per partition."""
+        """Nothing is kept per partition, but the group may have become another database's."""
+        await self._ready()
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Nothing is kept per partition."""
@@ -150,6 +154,8 @@ class AnswersHandler:
     async def expire(self, demand_ids: Iterable[str]) -> list[str]:
         """End what is open of these as undelivered; to be called when nothing more can have come in time.
 
+        What was noted of them before (`tries`) ends with it.
+
         Returns:
             Those that the application's callback failed on: they stay open, to be tried again.
 
@@ -160,7 +166,9 @@ class AnswersHandler:
         async with self._turn() as turn:
             await self._load(turn, wanted)
             loaded = [turn.demands[demand_id] for demand_id in wanted if demand_id in turn.demands]
-            return [one.demand_id for one in loaded if not one.kept.complete and not await self._expire(turn, one)]
+            failed = [one.demand_id for one in loaded if not one.kept.complete and not await self._expire(turn, one)]
+            await tries.end(turn.batch, wanted)
+        return failed
 
     async def _expire(self, turn: Turn, one: Open) -> bool:
         """End what is open of a demand; False if the application's callback has failed."""

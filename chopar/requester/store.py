@@ -355,11 +355,11 @@ async def purge(inbox: Inbox, now: datetime) -> int:
     """
     before = str(uuid7(now - KEPT, 0))
     deleted = 0
-    for table, key in (
-        (_REQUEST, _REQUEST.c.request),
-        (_DEMAND, _DEMAND.c.demand_id),
-        (_FOLLOWING, _FOLLOWING.c.demand_id),
+    # Whatever is kept of a demand, its requests first: to one that is not known nobody acts.
+    for table in sorted(
+        (one for one in TABLES.tables.values() if "demand_id" in one.c), key=lambda one: one is not _REQUEST
     ):
+        [key] = table.primary_key.columns
         old = select(key).where(table.c.demand_id < before).limit(_DELETED_AT_ONCE)
         some = _DELETED_AT_ONCE
         while some == _DELETED_AT_ONCE:

@@ -287,3 +287,18 @@ async def test_bad_input_62_a_flood_in_one_topic_keeps_another_waiting_for_one_t
             if TopicPartition(other, 3) in batch:
                 break
     assert batches <= 6 + 1, f"{batches} batches, of {6 * 200 // 20} that the flood has"
+
+
+async def test_what_is_noted_under_a_groups_name_is_found_again_and_is_no_offset_of_another(bench: Bench) -> None:
+    topic, group = await bench.topic(1), unique("group")
+    place = TopicPartition(topic, 0)
+    admin = bench.bus.admin()
+    await admin.start()
+    try:
+        assert await admin.noted(group, place) == ""
+        for text in ("first", "second"):
+            await admin.note(group, place, text)
+            assert await admin.noted(group, place) == text
+        assert await admin.noted(unique("group"), place) == ""
+    finally:
+        await admin.stop()

@@ -78,3 +78,26 @@ def test_an_answer_whose_callback_kills_its_process_is_given_up_after_three_deat
     told = [f"{case} {what}" for case in ("before", "after") for what in ("resolved", "received", "completed")]
     assert done == sorted([*told, "kills resolved"])
     assert list((tmp_path / "tried").glob("*.suspects")) == [], "nobody is suspected any more"
+
+
+def test_an_expired_demand_whose_callback_kills_its_process_is_told_of_no_more_after_three_deaths(
+    tmp_path: Path,
+) -> None:
+    """There is no record that could become a dead letter: it is noted in the database, and shown where clerks look."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/agency.db"
+    command = [sys.executable, "-m", "tests.contract.deadly_expiry", url, f"{tmp_path}/journal"]
+    for number in range(1, LIVES):
+        life = subprocess.run(
+            [*command, str(number)], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
+        if life.returncode == 0:
+            break
+        assert life.returncode == -signal.SIGKILL, life.stderr
+    assert number == 4, "three deaths"
+    assert json.loads(life.stdout.splitlines()[-1]) == {"kills": True}
+    assert "completion.killed_its_process" in life.stdout
+    engine = create_engine(url.replace("+aiosqlite", ""))
+    with engine.connect() as connection:
+        done = sorted(connection.execute(select(DONE.c.what)).scalars())
+    engine.dispose()
+    assert done == ["after completed", "before completed"]

@@ -432,12 +432,12 @@ async def test_what_another_process_may_be_sending_is_left_to_it_for_one_look(ri
         rig.bus.faults.send = lambda _: SendFault.NOT_WRITTEN
         await rig.ask(requester)
         rig.bus.faults.send = lambda _: None
-        seen = await requester._send_waiting(frozenset())  # a look before which nothing was waiting
+        seen = await requester._outbox.send_waiting(frozenset())  # a look before which nothing was waiting
         assert len(seen) == 1
         assert rig.bus.records(f"demand.submitted.{HET}") == []
-        assert await requester._send_waiting(seen) == seen
+        assert await requester._outbox.send_waiting(seen) == seen
         assert len(rig.bus.records(f"demand.submitted.{HET}")) == 1
-        assert await requester._send_waiting(seen) == set()
+        assert await requester._outbox.send_waiting(seen) == set()
 
 
 async def test_a_demand_that_is_too_large_is_an_error_and_not_kept(rig: DurableRig) -> None:
@@ -479,7 +479,7 @@ async def test_a_second_database_for_a_group_is_refused_and_takes_no_answer_of_t
         await rig.resolve(demand)
         await rig.read()
     for _ in range(2):  # the refusal leaves nothing by which a second try would pass
-        with pytest.raises(ConfigurationError, match="with another one"):
+        with pytest.raises(ConfigurationError, match="with another database"):
             await other().__aenter__()
     async with other(group=f"requester.{HET}.2") as stranger:
         running = asyncio.create_task(stranger.run())
@@ -569,8 +569,8 @@ async def test_an_expired_demand_that_the_application_fails_on_rests_between_two
             demand = await rig.ask(requester, case_id=case_id)
         rig.now = demand.expires_at + MARGIN
         for _ in range(3):
-            await requester._end_expired(admin)
+            await requester._expiry.look(admin)
         assert sorted(told) == ["bad", "good"]
         rig.now += timedelta(minutes=1)
-        await requester._end_expired(admin)
+        await requester._expiry.look(admin)
         assert sorted(told) == ["bad", "bad", "good"]

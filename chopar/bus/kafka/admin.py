@@ -15,6 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, knows, place_of, translated
@@ -116,6 +117,30 @@ class KafkaAdmin:
         async with translated("asking for committed offsets", self._settings.request_timeout_seconds):
             found = await _patiently(lambda: self._open().list_consumer_group_offsets(group))
         return {TopicPartition(*place): meta.offset for place, meta in found.items() if meta.offset >= 0}
+
+    async def note(self, group: str, place: TopicPartition, text: str) -> None:
+        """Keep a text beside an offset of a group that nobody joins: whoever is no member may commit to it."""
+        async with translated("writing down", self._settings.request_timeout_seconds):
+            await _patiently(lambda: self._note(group, place, text))
+
+    async def _note(self, group: str, place: TopicPartition, text: str) -> None:
+        coordinator = await self._open().find_coordinator(group)
+        kept = [(place.topic, [(place.partition, 0, text)])]
+        request = OffsetCommitRequest(
+            group, OffsetCommitRequest.DEFAULT_GENERATION_ID, "", OffsetCommitRequest.DEFAULT_RETENTION_TIME, kept
+        )
+        answer = await self._open()._send_request(request, coordinator)
+        for _, partitions in answer.topics:
+            for _, code in partitions:
+                if code:
+                    raise for_code(code)
+
+    async def noted(self, group: str, place: TopicPartition) -> str:
+        """What was kept there last."""
+        async with translated("asking what was written down", self._settings.request_timeout_seconds):
+            found = await _patiently(lambda: self._open().list_consumer_group_offsets(group))
+        kept = found.get(place_of(place))
+        return str(kept.metadata or "") if kept is not None and kept.offset >= 0 else ""
 
     async def remove_member(self, group: str, member: str) -> bool:
         """Have a group go on without a member; whether it had it."""

@@ -402,6 +402,16 @@ class MemoryAdmin:
         self._state.require_up()
         return dict(self._state.group(group).committed)
 
+    async def note(self, group: str, place: TopicPartition, text: str) -> None:
+        """Keep a text under the name of a group that nobody joins."""
+        self._state.require_up()
+        self._state.group(group).notes[place] = text
+
+    async def noted(self, group: str, place: TopicPartition) -> str:
+        """What was kept there last; empty if nothing was."""
+        self._state.require_up()
+        return self._state.group(group).notes.get(place, "")
+
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last readable record of each."""
         return self._state.end_offsets(partitions)

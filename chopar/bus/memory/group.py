@@ -33,6 +33,7 @@ class Group:
         self.committed: dict[TopicPartition, int] = {}
         self.topic_ids: dict[TopicPartition, int] = {}
         """Beside what is committed: of which topic of this name it is an offset."""
+        self.notes: dict[TopicPartition, str] = {}
         self.members: list[Member] = []
         self.generation = 0
         self._lock = asyncio.Lock()
@@ -44,6 +45,7 @@ class Group:
         for place in [place for place in self.committed if place.topic == topic]:
             del self.committed[place]
             self.topic_ids.pop(place, None)
+        self.notes = {place: text for place, text in self.notes.items() if place.topic != topic}
 
     def rebalance(self, partitions: Mapping[str, int]) -> asyncio.Task[None]:
         """Deal the partitions out anew.
