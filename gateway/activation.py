@@ -4,6 +4,7 @@ Run by those who keep the lists (`python -m gateway --activate`). It appends onl
 hold at its own time, says from when it holds, and does not wait for it. What is planned for later stays as it is.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,15 +12,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from chopar.avro import SchemaFiles, encode_body, frame
+from chopar.bus.between import between
 from chopar.bus.port import Bus, Outgoing
-from chopar.errors import ChoparError, ConfigurationError
+from chopar.errors import ChoparError, ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.messages.demand import FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
 from chopar.secret_files import ensure_secret, read_secret
 from gateway.bundle import install, load, schema_texts, with_schemas
 from gateway.law import Activation, Law, activation_key
-from gateway.law_reader import PARTITION, read_activation
+from gateway.law_reader import PARTITION, read_activation, understood
 from gateway.lint import require_sound
 from gateway.list_version import FILES, ListVersion
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
@@ -50,10 +52,62 @@ async def read_law(bus: Bus, files: SchemaFiles) -> Law:
         end = (await reader.end_offsets([PARTITION]))[PARTITION]
         while reader.position(PARTITION) < end:
             for record in (await reader.fetch(500, 1.0)).get(PARTITION, []):
-                law.read(record.offset, record.timestamp_ms, read_activation(files, record))
+                law.read(record.offset, record.timestamp_ms, await understood(bus, files, record))
     finally:
         await reader.stop()
     return law
+
+
+async def pass_over(bus: Bus, files: SchemaFiles, offset: int, *, by: str, reason: str) -> bool:
+    """Have everybody pass over a record that nobody understands: its key is given no value, whatever was written.
+
+    Args:
+        offset: of the record.
+        by: who says so; stands in the headers, with the reason.
+
+    Returns:
+        Whether it was not passed over already.
+
+    Raises:
+        NotFoundError: there is no record.
+        ConfigurationError: it is an activation or a mark, or somebody has withdrawn it already.
+        UnavailableError: the broker does not answer.
+    """
+    reader = bus.reader({PARTITION: None})
+    await reader.start()
+    try:
+        begin = await reader.beginning_offsets([PARTITION])
+        end = await reader.end_offsets([PARTITION])
+    finally:
+        await reader.stop()
+    found = None
+    if begin[PARTITION] <= offset < end[PARTITION]:
+        async with contextlib.aclosing(between(bus, {PARTITION: offset}, end)) as records:
+            found = await anext(records, None)
+    if found is None or found.offset != offset:
+        raise NotFoundError(f"law.activated holds no record at offset {offset}")
+    try:
+        read_activation(files, found)
+    except LawUnreadableError:
+        pass
+    else:
+        raise ConfigurationError(
+            f"the record at offset {offset} can be understood; what holds is changed by activating"
+        )
+    try:
+        await understood(bus, files, found)
+    except LawUnreadableError:
+        headers = (("passed_over_by", by.encode()), ("reason", reason.encode()))
+        producer = bus.producer("law.pass-over")
+        await producer.start()
+        try:
+            [sent] = await producer.send([Outgoing(*PARTITION, found.key, None, headers)])
+        finally:
+            await producer.stop()
+        if isinstance(sent, ChoparError):
+            raise sent from None
+        return True
+    return False
 
 
 async def activate(

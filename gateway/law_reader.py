@@ -4,13 +4,16 @@ What the records mean is `gateway.law`'s; what is made of an activation is `gate
 """
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import structlog
 
 from chopar.avro import SchemaFiles, decode_body, encode_body, frame, unframe
+from chopar.bus.between import between
 from chopar.bus.port import Bus, Outgoing, Producer, Record, TopicPartition
 from chopar.errors import ChoparError, LawNotReadError, LawUnreadableError, RecordError
 from chopar.messages.law import ListActivated, ListMark
@@ -46,7 +49,43 @@ def read_activation(files: SchemaFiles, record: Record) -> ListActivated | None:
         _, body = unframe(record.value)
         return ListActivated.from_avro(decode_body(body, files.parsed(ListActivated.RECORD)))
     except RecordError as error:
-        raise LawUnreadableError(f"law.activated, offset {record.offset}: {error}") from error
+        raise LawUnreadableError(
+            f"law.activated, offset {record.offset}: {error}. Find out who wrote it; if it is to say nothing: "
+            f"chopar prohibited pass-over {record.offset}"
+        ) from error
+
+
+async def understood(bus: Bus, files: SchemaFiles, record: Record) -> ListActivated | None:
+    """The same; None too for a record that nobody understands and whose key was given no value later.
+
+    No gateway has ever come past it before that, so all say the same whether the broker has compacted it away or not.
+
+    Raises:
+        LawUnreadableError: it is neither, and stands.
+        BrokerUnavailableError: the broker does not answer.
+    """
+    try:
+        return read_activation(files, record)
+    except LawUnreadableError:
+        async with contextlib.aclosing(_later(bus, record)) as later:
+            async for one in later:
+                if one.key == record.key and one.value is None:
+                    _log.warning("law.passed_over", offset=record.offset)
+                    return None
+        raise
+
+
+async def _later(bus: Bus, record: Record) -> AsyncGenerator[Record, None]:
+    """What lies behind a record now."""
+    reader = bus.reader({PARTITION: record.offset})
+    await reader.start()
+    try:
+        ends = await reader.end_offsets([PARTITION])
+    finally:
+        await reader.stop()
+    async with contextlib.aclosing(between(bus, {PARTITION: record.offset + 1}, ends)) as found:
+        async for one in found:
+            yield one
 
 
 class LawReader:
@@ -95,7 +134,8 @@ class LawReader:
                 self.at_end = self.at_end or reader.position(PARTITION) >= end
                 batch = await reader.fetch(_BATCH, _LISTEN_SECONDS)
                 for record in batch.get(PARTITION, []):
-                    self._law.read(record.offset, record.timestamp_ms, read_activation(self._files, record))
+                    message = await understood(self._bus, self._files, record)
+                    self._law.read(record.offset, record.timestamp_ms, message)
                     self._next = record.offset + 1
                 if batch:
                     async with self._changed:

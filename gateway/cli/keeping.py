@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
     app.command("replay")(replay_)
     app.command("history")(history)
+    app.command("pass-over")(pass_over_)
 
 
 def lint_(context: typer.Context, folder: FolderArgument = SHIPPED_FOLDER) -> int:
@@ -305,3 +306,21 @@ def history(context: typer.Context) -> int:
     )
     session.output.show(rows, *([table] if rows else ["nothing was activated yet"]))
     return ExitCode.DONE if rows else ExitCode.NO
+
+
+def pass_over_(
+    context: typer.Context,
+    offset: Annotated[int, typer.Argument(min=0, help="Of the record on law.activated.", metavar="OFFSET")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it is to say nothing.", metavar="WHY")],
+    by: Annotated[str, typer.Option("--by", help="Who says so; the login name if left out.", metavar="NAME")] = "",
+) -> int:
+    """Have all gateways pass over a record of law.activated that nobody understands, which stops them until then."""
+    from chopar.avro import SchemaFiles
+    from gateway.activation import pass_over
+
+    session = Session.of(context)
+    who = session.who(by)
+    is_new = session.run(lambda: pass_over(session.bus(), SchemaFiles.shipped(), offset, by=who, reason=reason))
+    words = "is passed over from now on" if is_new else "was passed over already"
+    session.output.show({"offset": offset, "is_new": is_new, "by": who}, f"the record at offset {offset} {words}")
+    return ExitCode.DONE

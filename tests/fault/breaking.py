@@ -92,6 +92,8 @@ class Breaker:
         self._starting: list[asyncio.Task[None]] = []
         self._began: list[tuple[str, float]] = []
         self.done: Counter[str] = Counter()
+        self.felt: dict[str, int] = {}
+        """Of each fault of the network: how many connections and pieces it befell."""
         self.falsely_acknowledged: list[str] = []
         self.refused_after: dict[str, Any] = {}
         """How a producer and a requester of the library were told while two brokers were dead, and after how long."""
@@ -107,6 +109,7 @@ class Breaker:
             await self.all_copies()
         began = time.monotonic()
         what = await self._steps()[step.kind](step)
+        self.done[step.kind.value] += 1
         broken = time.monotonic()
         if step.kind in CHANGE_MEMBERS:
             await asyncio.sleep(max(0.0, began + _REBALANCED_SECONDS - broken))
@@ -260,7 +263,8 @@ class Breaker:
         broker.proxy.break_down(Fault(step.kind), _DELAY_SECONDS)
         await asyncio.sleep(PROXY_SECONDS)
         broker.proxy.heal()
-        return broker.name
+        felt = self.felt[step.kind.value] = self.felt.get(step.kind.value, 0) + broker.proxy.felt
+        return f"{broker.name}, felt {felt} times"
 
     async def _two_dead(self, step: Step) -> str:
         dead = self._draw.sample(self._cluster.brokers, 2)

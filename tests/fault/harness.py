@@ -40,7 +40,7 @@ from tests.fault.feeder import AGENCY, Composer, Feeder, Ledger, WitnessedBus
 from tests.fault.fleet import Fleet
 from tests.fault.naive import FILE as NAIVE_FILE
 from tests.fault.reading import count_acts, read_acts, read_completions, read_naive, read_topics, stations
-from tests.fault.schedule import FULL_MINUTES, Step, counts, schedule
+from tests.fault.schedule import FULL_MINUTES, Kind, Step, counts, schedule
 from tests.kafka_fixture import free_ports
 from tests.load.accounting import machine
 
@@ -203,6 +203,7 @@ class Run:
             "load_average": self.load,
             "schedule": [str(step) for step in self.steps],
             "faults_made": dict(breaker.done),
+            "network_faults_felt": breaker.felt,
             "promised": len(promised),
             "acknowledged": len(acknowledged),
             "effects": len(acts),
@@ -255,11 +256,17 @@ def judge(found: Mapping[str, Any]) -> list[str]:
         wrong.append(f"falsely acknowledged: {len(found['falsely_acknowledged'])}")
     if not found["naive"]["lost"] and not found["naive"]["doubled"]:
         wrong.append("the naive loop was not caught: this run has broken nothing")
+    wrong += [
+        f"{name}: nothing passed that it could befall"
+        for name, felt in found["network_faults_felt"].items()
+        if not felt
+    ]
     if found["minutes"] >= FULL_MINUTES:
         made = found["faults_made"]
         wrong += [
             f"{name}: {made.get(name, 0)} of {due}" for name, due in FAULTS_DUE.items() if made.get(name, 0) < due
         ]
+        wrong += [f"{kind.value}: never made" for kind in Kind if not made.get(kind.value)]
         if found["acknowledged"] < DEMANDS:
             wrong.append(f"acknowledged: {found['acknowledged']} of {DEMANDS}")
     return wrong
@@ -267,16 +274,17 @@ def judge(found: Mapping[str, Any]) -> list[str]:
 
 def longest_by_goal(silent: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """The longest silence after each kind of kill that R2 has a goal for."""
-    longest = dict.fromkeys(GOALS, 0.0)
+    longest: dict[str, float] = {}
     for kind, times in silent.items():
         name = kind.split()[0]
-        if name in longest:
-            longest[name] = max(longest[name], *times)
+        if name in GOALS:
+            longest[name] = max(longest.get(name, 0.0), *times)
     return longest
 
 
 def report(found: Mapping[str, Any], wrong: Sequence[str]) -> None:
     """The sets and the silences, for people."""
+    say(f"network faults felt, by connections and pieces: {found['network_faults_felt']}")
     say(f"faults made: {found['faults_made']}; ended by themselves: {found['ended_by_themselves'] or 'none'}")
     sets = {name: found[name] for name in ("promised", "acknowledged", "effects")}
     say(f"demands: {sets}")

@@ -60,6 +60,8 @@ class Proxy:
         self._delay_seconds = 0.0
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self.felt = 0
+        """Since the last break-down: connections reset or refused, pieces delayed or swallowed by it."""
 
     @property
     def address(self) -> str:
@@ -91,7 +93,9 @@ class Proxy:
         """
         self._fault = fault
         self._delay_seconds = delay_seconds if fault is Fault.DELAY else 0.0
+        self.felt = 0
         if fault is Fault.CUT:
+            self.felt = len(self._connections)
             self._reset(list(self._connections))
 
     def heal(self) -> None:
@@ -109,6 +113,7 @@ class Proxy:
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         if self._cuts():
+            self.felt += 1
             writer.transport.abort()
             return
         try:
@@ -143,8 +148,10 @@ class Proxy:
         with contextlib.suppress(OSError):
             while piece := await reader.read(_CHUNK_BYTES):
                 if self._delay_seconds:
+                    self.felt += 1
                     await self._sleep(self._delay_seconds)
                 if self._fault is dropped_by or dropped_by in connection.holes:
+                    self.felt += 1
                     connection.holes.add(dropped_by)  # the stream has a hole now: nothing behind it may pass
                     continue
                 writer.write(piece)

@@ -76,7 +76,9 @@ NEED_ALL_COPIES = (
 CHANGE_MEMBERS = (Kind.KILL_WORKER, Kind.KILL_INSTANCES, Kind.ADD_INSTANCES, Kind.REMOVE_INSTANCES)
 """They make consumer groups rebalance."""
 
-WORKERS = ("gateway", "tax", "gateway", "tax", "requester", "gateway", "tax", "schema-registry")
+WORKERS = ("requester", "gateway", "tax", "gateway", "tax", "schema-registry", "gateway", "tax")
+"""A short run has the first of them: the requester is one, since the naive loop is killed with it and has to be caught.
+"""
 PAUSED = ("gateway", "tax", "requester", "gateway", "tax")
 _SECONDS = {
     Kind.KILL_BROKER: 12.0,

@@ -18,6 +18,7 @@ from tests.fault.compare import (
     silences,
 )
 from tests.fault.harness import by_partition, judge, longest_by_goal, longest_of
+from tests.fault.schedule import Kind
 
 PROMISED = {"a": "no_record", "b": "has_debt=True", "c": "has_debt=False"}
 COMPOSED = PROMISED | {"unacknowledged": "no_record"}
@@ -126,15 +127,18 @@ def test_silences_are_told_for_each_partition_and_by_kind_of_kill() -> None:
     assert longest_of([{"a": [1.0, 2.0]}, {"a": [2.0, 1.0]}]) == {"a": [2.0, 2.0]}
     silent = {"kill_worker tax": [1.0, 3.0], "kill_worker gateway": [2.0], "kill_broker": [4.0], "delay": [9.0]}
     assert longest_by_goal(silent) == {"kill_worker": 3.0, "kill_broker": 4.0}
+    assert longest_by_goal({"delay": [9.0]}) == {}, "a kill that was not made is not followed by a silence of 0 s"
     assert sum(len(times) for times in by_partition({"a": 1.0, "b": 2.0})) == 2
 
 
+MADE: dict[str, int] = {"worker_kills": 20, "broker_kills": 5, "pauses": 5, **dict.fromkeys(Kind, 1)}
 FOUND: dict[str, Any] = {
     "faults_found": {},
     "falsely_acknowledged": [],
     "naive": {"acts": 5000, "lost": 0, "doubled": 3},
     "minutes": 8,
-    "faults_made": {"worker_kills": 20, "broker_kills": 5, "pauses": 5},
+    "faults_made": MADE,
+    "network_faults_felt": {"cut": 5, "delay": 300},
     "acknowledged": 5000,
 }
 
@@ -149,7 +153,9 @@ def test_a_run_that_holds_is_not_failed() -> None:
         ({"faults_found": {"lost": 1}}, "lost"),
         ({"falsely_acknowledged": ["a"]}, "falsely acknowledged"),
         ({"naive": {"acts": 5000, "lost": 0, "doubled": 0}}, "naive"),
-        ({"faults_made": {"worker_kills": 19, "broker_kills": 5, "pauses": 5}}, "worker_kills"),
+        ({"faults_made": MADE | {"worker_kills": 19}}, "worker_kills"),
+        ({"faults_made": MADE | {Kind.ROLLING_RESTART: 0}}, "rolling_restart: never made"),
+        ({"network_faults_felt": {"cut": 5, "delay": 0}}, "delay"),
         ({"acknowledged": 4999}, "acknowledged"),
     ],
 )
@@ -158,5 +164,5 @@ def test_a_run_fails_for_what_it_found_for_too_few_faults_and_for_a_naive_loop_t
 ) -> None:
     [wrong] = judge(FOUND | changed)
     assert word in wrong
-    if word in ("worker_kills", "acknowledged"):
+    if {"faults_made", "acknowledged"} & set(changed):
         assert judge(FOUND | changed | {"minutes": 1}) == []

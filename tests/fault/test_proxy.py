@@ -106,6 +106,7 @@ async def test_a_cut_resets_what_is_open_and_refuses_what_is_new_until_it_is_hea
     assert await is_reset(reader)
     again, _ = await rig.connect()
     assert await is_reset(again)
+    assert rig.proxy.felt == 2
     rig.proxy.heal()
     healed, writer = await rig.connect()
     writer.write(b"demand")
@@ -121,6 +122,7 @@ async def test_a_delay_holds_each_piece_back_for_as_long_as_was_said(rig: Rig) -
     rig.sleeper.woken.set()
     assert await rig.server.heard.get() == b"demand"
     assert await rig.sleeper.asked.get() == 0.4  # the answer, on its way back
+    assert rig.proxy.felt == 2
     assert await reader.readexactly(6) == b"DEMAND"
 
 
@@ -131,6 +133,8 @@ async def test_a_dropped_answer_was_heard_by_the_server_and_never_arrives(rig: R
     assert await rig.server.heard.get() == b"demand"
     writer.write(b"second")
     assert await rig.server.heard.get() == b"second"
+    while rig.proxy.felt < 2:
+        await asyncio.sleep(0)
     rig.proxy.heal()
     assert await is_reset(reader)
     healed, writer = await rig.connect()
@@ -147,6 +151,8 @@ async def test_a_dropped_request_is_not_heard_though_the_server_may_speak(rig: R
     writer.write(b"demand")
     rig.server.told[0].write(b"news")
     assert await reader.readexactly(4) == b"news"
+    while not rig.proxy.felt:
+        await asyncio.sleep(0)
     rig.proxy.heal()
     assert await is_reset(reader)
     assert rig.server.heard.empty()

@@ -28,7 +28,8 @@ def test_the_seed_decides() -> None:
     assert schedule(5) != schedule(6)
 
 
-def test_a_short_run_has_some_of_each() -> None:
+def test_a_short_run_has_some_of_each_and_kills_the_naive_loop_with_the_requester() -> None:
     steps = schedule(1, minutes=1)
+    assert any(step.kind is Kind.KILL_WORKER and step.target == "requester" for step in steps)
     assert {step.kind for step in steps} == set(Kind)
     assert len(steps) < len(schedule(1)) / 2

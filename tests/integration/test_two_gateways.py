@@ -136,7 +136,7 @@ class Disturber:
                 self._bus.show(place, self._chance.choice([1, 2, None]))
                 if self._chance.random() < 0.5:
                     self._bus.release(place)
-        if self._chance.random() < 0.3:
+        if self._chance.random() < 0.1:
             self._bus.faults.stale_ends.clear()
 
     def start(self, name: str, batch: int = 500) -> None:
@@ -205,7 +205,7 @@ class Disturber:
         return True
 
     async def _stale_end(self, _: str, __: int) -> bool:
-        for place in self._chance.sample(READ, 3):
+        for place in READ:
             end = self._bus.end_offsets([place])[place]
             self._bus.faults.stale_ends[place] = self._chance.randrange(end + 1)
         return True

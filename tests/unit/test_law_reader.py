@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ from structlog.testing import capture_logs
 from chopar.avro import decode_body, encode_body, frame, unframe
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing
-from chopar.errors import LawUnreadableError, StopError
+from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError, StopError
 from chopar.identifiers import PersonId
+from chopar.messages.demand import FetchMode
 from chopar.messages.law import ListActivated, ListMark
 from chopar.secret_files import secret_path
 from chopar.topics import TopicLayout
+from gateway.activation import pass_over, read_law
 from gateway.law import activation_key
 from gateway.law_reader import PARTITION, LawReader
-from tests.builders import NOW_MS, PERSON
+from tests.builders import NOW, NOW_MS, PERSON
 from tests.simulation.virtual_time import run_virtually
 from tests.standing import FILES, IDS, activation, bundle
 from tests.world import World, world
@@ -78,6 +81,39 @@ async def test_a_record_that_cannot_be_understood_stops_whoever_follows_the_law(
     assert reader.law.newest() is not None
     with pytest.raises(LawUnreadableError, match="offset 1"):  # nor does it get past it by beginning anew
         await asyncio.wait_for(reader.follow(), 10)
+
+
+async def test_what_nobody_understands_is_passed_over_once_somebody_says_so() -> None:
+    bus = law_bus(lambda: NOW_MS)
+    bus.log.append(Outgoing(*PARTITION, b"junk", b"nonsense"))
+    other = activation(bundle(), effective_at=NOW + timedelta(hours=1), fetch_mode=FetchMode.VERIFIED)
+    value = frame(IDS[ListActivated.RECORD], encode_body(FILES.parsed(ListActivated.RECORD), other))
+    bus.log.append(Outgoing(*PARTITION, activation_key(other), value))
+    with pytest.raises(LawUnreadableError, match="pass-over 1"):
+        await read_law(bus, FILES)
+    for offset, error in ((0, ConfigurationError), (2, ConfigurationError), (3, NotFoundError)):
+        with pytest.raises(error):
+            await pass_over(bus, FILES, offset, by="operator", reason="a test")
+    bus.log.append(Outgoing(*PARTITION, b"another", None))  # says nothing about it
+    with pytest.raises(LawUnreadableError):
+        await read_law(bus, FILES)
+    assert await pass_over(bus, FILES, 1, by="operator", reason="it says nothing")
+    assert not await pass_over(bus, FILES, 1, by="operator", reason="it says nothing")
+    said = bus.records(PARTITION.topic)[-1]
+    assert (said.key, said.value) == (b"junk", None)
+    assert said.headers == (("passed_over_by", b"operator"), ("reason", b"it says nothing"))
+
+    assert [one.message for one in (await read_law(bus, FILES)).counted()][1:] == [other]
+    reader = reader_of(bus)
+    following = asyncio.create_task(reader.follow())
+    async with asyncio.timeout(10):
+        while not reader.at_end or len(reader.law.counted()) < 2:
+            await asyncio.sleep(0)
+    following.cancel()
+    compacted = law_bus(lambda: NOW_MS)
+    compacted.log.append(Outgoing(*PARTITION, activation_key(other), value))
+    without = (await read_law(compacted, FILES)).counted()
+    assert [one.message for one in reader.law.counted()] == [one.message for one in without]
 
 
 async def test_of_a_mark_only_its_stamp_counts() -> None:
