@@ -5,6 +5,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ from chopar.messages.demand import FetchMode
 from chopar.process import parser, run
 from chopar.schema_registry import HttpSchemaRegistry
 from chopar.topics import DEMAND_SUBMITTED, layouts
-from gateway.activation import LEAD_SECONDS, activate
 from gateway.bundle import list_files
 from gateway.handlers import GatewayHandler
+from gateway.law import LEAD_SECONDS
 from gateway.law_reader import LawReader
-from gateway.list_version import ListVersion
+from gateway.list_version import connected_agencies
 from gateway.listener import site
 from gateway.settings import GatewaySettings
 
@@ -42,19 +43,13 @@ _AGAIN_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-def connected(lists: ListVersion) -> list[AgencyId]:
-    """The agencies that have topics: all but those that stand for a kind of body."""
-    return sorted(agency.id for agency in lists.agencies.values() if agency.is_connected_kind)
-
-
-async def apply_topics(bus: KafkaBus, lists: ListVersion) -> None:
-    """Make the topics of `chopar.topics` for the agencies of the lists.
+async def apply_topics(bus: KafkaBus, agencies: Sequence[AgencyId]) -> None:
+    """Make the topics of `chopar.topics` for agencies.
 
     Raises:
         TopicLayoutError: one exists with another number of partitions or other settings.
         BrokerUnavailableError: no broker answers.
     """
-    agencies = connected(lists)
     admin = bus.admin()
     await admin.start()
     try:
@@ -70,6 +65,8 @@ async def apply_topics(bus: KafkaBus, lists: ListVersion) -> None:
 
 async def bring_into_force(bus: KafkaBus, settings: GatewaySettings, arguments: argparse.Namespace) -> None:
     """Activate the lists of a folder, if they differ from what will hold last."""
+    from gateway.activation import activate  # with all that checks lists: no gateway that answers needs it
+
     if settings.schema_registry is None:
         raise ConfigurationError("CHOPAR_GATEWAY_SCHEMA_REGISTRY__URL: activation needs the schema registry")
     registry = HttpSchemaRegistry(settings.schema_registry.url)
@@ -113,14 +110,13 @@ async def answer_demands(bus: KafkaBus, settings: GatewaySettings, stop: asyncio
     """Run the gateway until `stop` is set; what is in hand is finished first."""
     metrics = CollectorRegistry()
     instance = f"{socket.gethostname()}-{os.getpid()}"
-    law = LawReader(
-        bus, SchemaFiles.shipped(), home=settings.home, lists_folder=settings.lists_folder, instance=instance
-    )
+    files = SchemaFiles.shipped()
+    law = LawReader(bus, files, home=settings.home, lists_folder=settings.lists_folder, instance=instance)
     handler = GatewayHandler(bus, law, metrics, settings.home / "first_records")
-    topics = [DEMAND_SUBMITTED.of(agency) for agency in connected(ListVersion.load(LISTS))]
+    topics = [DEMAND_SUBMITTED.of(agency) for agency in connected_agencies(LISTS)]
     asked = settings.schema_registry
     registry = HttpSchemaRegistry(asked.url, cache=settings.home / "cache" / "schemas") if asked is not None else None
-    replays = Replays(bus, GROUP, SchemaFiles.shipped(), registry) if registry is not None else None
+    replays = Replays(bus, GROUP, files, registry) if registry is not None else None
     notes = settings.home / "tried"
     sizes = ConsumeSettings(max_records=settings.max_records)
     loop = ConsumeLoop(
@@ -169,7 +165,7 @@ async def main(settings: GatewaySettings, arguments: argparse.Namespace, stop: a
     require_loopback([settings.http.address], settings.insecure, "listener")
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     if arguments.apply_topics:
-        await apply_topics(bus, ListVersion.load(arguments.lists))
+        await apply_topics(bus, connected_agencies(arguments.lists))
     elif arguments.activate:
         await bring_into_force(bus, settings, arguments)
     else:

@@ -27,9 +27,6 @@ from gateway.list_version import FILES, ListVersion
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
 from gateway.tashkent import day_of
 
-LEAD_SECONDS = 60
-"""Of the first activation, unless told otherwise; it binds all later ones."""
-
 _LEADS_AHEAD = 1.5
 """How many leads ahead a later activation takes effect: one is due, half a one is left for the broker to take it."""
 

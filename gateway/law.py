@@ -19,6 +19,9 @@ MARK_KEY = b"mark"
 
 MARKS_PER_LEAD = 6
 
+LEAD_SECONDS = 60
+"""Of the first activation, unless told otherwise; it binds all later ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:

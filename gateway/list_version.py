@@ -177,6 +177,22 @@ def _by_key(
     return entries
 
 
+def connected_agencies(directory: Path) -> list[AgencyId]:
+    """The agencies of a folder of lists that have topics: all but those that stand for a kind of body.
+
+    Reads their file alone: what all lists say takes a megabyte, and who has topics is asked before anything is known.
+
+    Raises:
+        LawUnreadableError: the file is missing, cannot be read, or says what cannot be understood.
+    """
+    try:
+        content = (directory / AGENCIES).read_bytes()
+    except OSError as error:
+        raise LawUnreadableError(f"the lists cannot be read from disk: {error.strerror}") from error
+    agencies = _by_key(ListFile(AGENCIES, content).tables("agency"), Agency.read, lambda entry: entry.id)
+    return sorted(agency.id for agency in agencies.values() if agency.is_connected_kind)
+
+
 def _indexed(
     *,
     digest: str,

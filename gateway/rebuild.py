@@ -13,7 +13,7 @@ from chopar.bus.port import Bus, Reader, Record, TopicPartition
 from chopar.errors import FirstRecordsLostError
 from gateway.store import DAY_MS, FirstRecords, Reached, record_digest
 
-_BATCH = 1000
+_BATCH = 500
 """A record in memory takes some kilobytes, and a larger batch is folded no faster."""
 _LISTEN_SECONDS = 1.0
 _LONGEST_LAG_MS = 3 * DAY_MS

@@ -17,7 +17,7 @@ from uuid import UUID
 
 Writer: TypeAlias = Callable[[Any], bytes]
 
-_SHORT = 4096  # lengths and numbers below it are looked up
+_SHORT = 1024  # lengths below it are looked up
 _MOST_TIMES = 4096
 
 

@@ -190,7 +190,8 @@ async def bring_into_force(
         UnavailableError: broker or schema registry do not answer.
     """
     from chopar.avro import SchemaFiles
-    from gateway.activation import LEAD_SECONDS, activate
+    from gateway.activation import activate
+    from gateway.law import LEAD_SECONDS
 
     home = session.home() / "gateway"
     bus, registry = session.bus(), session.schema_registry()

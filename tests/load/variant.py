@@ -33,23 +33,19 @@ def with_partitions(count: int) -> None:
 
 def with_agencies(count: int) -> None:
     """So many agencies are connected: the two that it takes, others of the lists, and behind them silent ones."""
-    from types import SimpleNamespace
-
     from chopar.identifiers import agency_id
-    from gateway.list_version import ListVersion
+    from gateway import list_version
     from tests.load.asker import AGENCY
 
-    load = ListVersion.load
+    read = list_version.connected_agencies
 
-    def loaded(folder: Any) -> Any:
-        listed = [agency.id for agency in load(folder).agencies.values() if agency.is_connected_kind]
+    def chosen(folder: Any) -> Any:
+        listed = read(folder)
         needed = (AGENCY, "tax-committee")
-        others = [*sorted(agency for agency in listed if agency not in needed), *silent_agencies(count)]
-        chosen = [*needed, *others][:count]
-        named = {agency: SimpleNamespace(id=agency_id(agency), is_connected_kind=True) for agency in chosen}
-        return SimpleNamespace(agencies=named)
+        others = [*(agency for agency in listed if agency not in needed), *silent_agencies(count)]
+        return [agency_id(agency) for agency in [*needed, *others][:count]]
 
-    replace(ListVersion, "load", loaded)
+    replace(list_version, "connected_agencies", chosen)
 
 
 def silent_agencies(count: int) -> list[str]:

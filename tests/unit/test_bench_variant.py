@@ -69,8 +69,8 @@ def test_topics_have_other_partition_counts() -> None:
 
 def test_a_gateway_is_connected_to_so_many_agencies() -> None:
     script = (
-        "from gateway.__main__ import LISTS, connected; from gateway.list_version import ListVersion as V; "
-        "found = connected(V.load(LISTS)); print(len(found), 'electricity-het' in found)"
+        "from gateway.__main__ import LISTS, connected_agencies; found = connected_agencies(LISTS); "
+        "print(len(found), 'electricity-het' in found)"
     )
     assert changed("--agencies", "5", script=script) == "5 True"
     assert changed("--agencies", "50", script=script) == "50 True"
