@@ -53,7 +53,9 @@ def measure(here: Stack, options: argparse.Namespace) -> dict[str, Any]:
         found = figures_of(runs, mean_bytes(sizes))
     kept: list[Mapping[str, Any]] = [first, *(run for name in runs if "bare" not in name for run in runs[name])]
     found["table"] = child(here, "table_size", "--ids", str(MANY if options.million else 10 * FEW))
-    found["idle_mib"] = child(here, "idle", "--bootstrap", here.bootstrap, *submitted(here))["memory_mib"]
+    for name, options_of in (("idle_mib", []), ("packages_mib", ["--packages"])):
+        said = child(here, "idle", *options_of, "--bootstrap", here.bootstrap, *submitted(here))
+        found[name] = said["memory_mib"]
     found["stated_mib"] = stated_state(sizes)
     if "no_record" in options.sections:
         found["no_record"] = missing_and_hit(here, options, kept)
@@ -117,7 +119,7 @@ def told(found: Mapping[str, Any]) -> None:
     """The figures for people, then the one for machines."""
     if "saturation" in found:
         told_of_rounds(found)
-    for name in ("table", "idle_mib", "stated_mib", *SECTIONS):
+    for name in ("table", "idle_mib", "packages_mib", "stated_mib", *SECTIONS):
         if name in found:
             say(f"{name}: {json.dumps(found[name])}")
     for count, one in found["drain"].items():

@@ -108,6 +108,14 @@ def _over(above: Any, below: Any) -> float | None:
     return ratio(above, below) if above is not None and below else None
 
 
+def _memory(figures: Mapping[str, Any], drained: Mapping[str, Any], beside: str) -> float | None:
+    """A gateway's peak over what an idle process beside it has and what the gateway states that it holds."""
+    process, stated = _at(figures, beside), _at(figures, "stated_mib")
+    if process is None or stated is None:
+        return None
+    return _over(_at(drained, "peak_mib"), process + sum(stated.values()))
+
+
 def promises(figures: Mapping[str, Any]) -> list[Promise]:
     """Every figure of section 9 of the design: those that the bench measures, and who measures the others."""
     shipped = _at(figures, "efficiency_shipped")
@@ -129,9 +137,7 @@ def promises(figures: Mapping[str, Any]) -> list[Promise]:
     drained = _over(_at(many or {}, "rate"), _at(few or {}, "rate"))
     deepest = many or few or {}
     drained_cpu = _over(_at(few or {}, "cpu_ms_per_demand"), _at(many or {}, "cpu_ms_per_demand"))
-    idle_mib, stated = _at(figures, "idle_mib"), _at(figures, "stated_mib")
-    allowed = idle_mib + sum(stated.values()) if idle_mib is not None and stated is not None else None
-    memory = _over(_at(deepest, "peak_mib"), allowed)
+    memory, of_packages = (_memory(figures, deepest, beside) for beside in ("idle_mib", "packages_mib"))
     grown = _at(many or {}, "memory_mib", "grown")
     disk = _at(figures, "table", "bytes_per_id")
     disk_gib = round(disk * 1e7 / 2**30, 3) if disk is not None else None
@@ -149,6 +155,7 @@ def promises(figures: Mapping[str, Any]) -> list[Promise]:
             "P4", "drain rate behind 1,000,000 over 20,000", "0.9", drained, (drained or 0) >= 0.9, by_cpu=drained_cpu
         ),
         _judged("P4", f"memory behind {behind}, times idle aiokafka and state", "1.5", memory, (memory or 9) <= 1.5),
+        _judged("", "the same, times the named packages, idle, and state", "the floor: 1", of_packages, None),
         _judged("", "memory at nine tenths of a million over a tenth", "flat: 1.05", grown, (grown or 9) <= 1.05),
         _judged("", "start behind 1,000,000 with the table", "30 s", start, (start or 99) <= 30, " s"),
         _judged("", f"start behind {behind} without it", "as reading takes", rebuilt, None, " s"),

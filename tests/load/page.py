@@ -131,13 +131,14 @@ def drained(figures: Mapping[str, Any]) -> list[str]:
     deepest = list(kinds.values())[-1]
     answered = [(sample[0], sample[1]) for sample in deepest["samples"]]
     memory = [(sample[0], sample[2]) for sample in deepest["samples"] if len(sample) > 2]
-    stated = figures.get("stated_mib", {})
+    stated, packages = figures.get("stated_mib", {}), figures.get("packages_mib")
     return [
         "<h2>Drain</h2><p>The gateway started behind waiting demands; nobody else runs.</p>",
         lines({"answered": answered}, "seconds", "demands"),
         *([lines({"memory": memory}, "seconds", "MiB")] if memory else []),
         table(head, rows),
-        f"<p>An idle aiokafka process on the same topics takes {number(figures['idle_mib'])} MiB; what the gateway "
+        f"<p>An idle aiokafka process on the same topics takes {number(figures['idle_mib'])} MiB"
+        f"{f', with the packages that are named {number(packages)} MiB' if packages else ''}; what the gateway "
         f"holds is stated as {number(sum(stated.values()))} MiB: "
         f"{', '.join(f'{escape(name)} {number(size)}' for name, size in stated.items())}.</p>",
     ]

@@ -4,6 +4,7 @@ The gateway and the tax service are started and stopped by the bench: as the pla
 reference in their place.
 """
 
+import compileall
 import contextlib
 import os
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from chopar.broker.jars import ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.kafka_node import KafkaNode, new_cluster_id
+from chopar.broker.launch import ALLOCATOR, inherited
 from chopar.broker.plan import Entry, load_plan
 from tests.kafka_fixture import free_ports, run_node
 from tests.load.accounting import peak_mib
@@ -51,7 +53,7 @@ class Stack:
         entry = self._plan.entry(name)
         model = self._plan.entry(entry.environment_of) if entry.environment_of else entry
         ours = {key: self._filled(text, model) for key, text in {**model.environment, **entry.environment}.items()}
-        return {key: value for key, value in os.environ.items() if not key.startswith("CHOPAR_")} | ours
+        return inherited(os.environ) | ALLOCATOR | ours
 
     def _filled(self, text: str, entry: Entry) -> str:
         return text.format(
@@ -176,6 +178,9 @@ class Stack:
 @contextlib.contextmanager
 def stack(home: Path, variant: Sequence[str] = ()) -> Iterator[Stack]:
     """Broker, registry, topics, schemas, lists in force and register; all of it ends with the context."""
+    for folder in ("chopar", "gateway", "services"):
+        # As an image has it: a process that compiles its modules has some MiB more for as long as it lives.
+        compileall.compile_dir(CHECKOUT / folder, quiet=2)
     java, class_path = find_java(os.environ), ensure_jars(jar_cache(os.environ))
     port, controller_port, *others = free_ports(12)
     node = KafkaNode(home / "kafka", port, controller_port)

@@ -96,6 +96,7 @@ def test_a_promise_is_judged_by_its_goal() -> None:
         },
         "latency": {"shipped": {"10/s": exchange_figures([run()])}},
         "idle_mib": 20.0,
+        "packages_mib": 40.0,
         "stated_mib": {"lists": 4.0, "table": 6.0},
         "drain": {
             "20000": {"rate": 100.0, "peak_mib": 40.0, "start_without_table_seconds": 1.0},
@@ -109,6 +110,7 @@ def test_a_promise_is_judged_by_its_goal() -> None:
     assert reached["P3", "a hop when idle (10/s), median"] == ("1.33 ms", True)
     assert reached["P4", "drain rate behind 1,000,000 over 20,000"] == ("0.8", False)
     assert reached["P4", "memory behind 1,000,000, times idle aiokafka and state"] == ("2", False)
+    assert reached["", "the same, times the named packages, idle, and state"] == ("1.2", None)
     assert reached["", "memory at nine tenths of a million over a tenth"] == ("1.1", False)
 
 

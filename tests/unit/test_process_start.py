@@ -250,8 +250,15 @@ async def test_a_provider_says_once_that_it_is_ready_who_answers_what_and_where_
     ]
 
 
-def test_a_service_with_a_register_in_sqlite_does_not_load_what_postgresql_takes() -> None:
-    loaded = "'sqlalchemy.dialects.postgresql' in sys.modules"
-    code = f"import sys, services.tax.__main__, chopar.provider.process; print({loaded})"
+def test_a_service_with_a_register_in_sqlite_loads_neither_what_postgresql_takes_nor_what_pages_take() -> None:
+    not_needed = {"sqlalchemy.dialects.postgresql", "uvicorn", "starlette", "rich", "multiprocessing", "httpx2"}
+    code = f"import sys, services.tax.__main__; print(*sorted({not_needed} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("first", "hidden"), [("gateway", True), ("services", True), ("structlog", False)])
+def test_structlog_goes_without_rich_in_our_processes_and_nobody_else_does(first: str, hidden: bool) -> None:
+    code = f"import {first}, gateway, sys; print('rich' not in sys.modules); import rich.console, greenlet, structlog"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == str(hidden)
