@@ -51,8 +51,10 @@ lists: $(VENV)/.dev ## make the lists (TOML) from the facts (CSV)
 schemas: $(VENV)/.dev ## prove each model equal to its Avro record
 	$(BIN)/pytest -q tests/unit/test_messages.py
 
-test: $(VENV)/.dev ## run all tests, one process a core, each with a broker of its own
-	$(BIN)/pytest --numprocesses=$(CORES) --dist=loadgroup $(PYTEST_ARGS)
+# One process more than there are cores, as much of a run is waiting for real processes. These start hundreds of times,
+# so what Python compiles is kept, whatever it is told elsewhere.
+test: $(VENV)/.dev ## run all tests, one process a core and one more, each with a broker of its own
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses=$$(($(CORES) + 1)) --dist=loadgroup $(PYTEST_ARGS)
 
 test-fault: $(VENV)/.dev ## kill, pause and cut off three brokers and all processes; nothing may be lost (10 minutes)
 	$(BIN)/python -m tests.fault.harness $(FAULT_ARGS)

@@ -1,6 +1,7 @@
 """What all tests share: one real Kafka for each process that runs them, said in the first lines of the run.
 
-`make test` runs one process a core. The tests of a file stay together, and those that share the running stack too.
+`make test` runs one process a core and one more, as tests of real processes mostly wait. The tests of a file stay
+together, and those that share the running stack too.
 """
 
 import gc
@@ -18,6 +19,9 @@ from tests.browser import chromium
 from tests.kafka_fixture import Provider, broker_provider
 from tests.notes import NOTE
 from tests.work_units import UnitScheduling, in_order
+
+# Until all tests are collected nothing becomes garbage, and looking for it takes a quarter of that time.
+gc.disable()
 
 # What is tried must hold; how long a busy machine takes for it says nothing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,6 +58,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

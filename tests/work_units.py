@@ -23,7 +23,8 @@ DEAREST = (
 )
 """Begins first what takes longest, so that nothing long is left for one process when the others have nothing to do.
 
-The seeds have processes of their own, one a core: beside them runs what mostly waits, for brokers and for the stack.
+The seeds have processes of their own, one a core, which step back for all others: they take what is left of the machine
+while the rest mostly waits, for brokers and for the stack.
 """
 
 
