@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chopar.requester.disputes import Objection
     from chopar.requester.durable_requester import Completed, DurableRequester, WaitingDocument
     from chopar.requester.effects import effect_of
+    from chopar.requester.kept_disputes import OpenDispute
     from chopar.requester.requester import Exchange, Requester
     from chopar.schema_registry import HttpSchemaRegistry, InMemorySchemaRegistry
 
@@ -47,6 +48,7 @@ _HOMES = {
     "chopar.errors": ("ChoparError",),
     "chopar.identifiers": ("BusinessId", "PersonId"),
     "chopar.requester.effects": ("effect_of",),
+    "chopar.requester.kept_disputes": ("OpenDispute",),
     "chopar.messages.demand": ("Demand", "DemandResolved", "DemandedDocument"),
     "chopar.messages.dispute": ("DisputeReason", "EvidenceDisputed"),
     "chopar.messages.evidence": ("Evidence", "EvidenceRequested"),
@@ -95,6 +97,7 @@ __all__ = [
     "NoRecord",
     "NotEntitled",
     "Objection",
+    "OpenDispute",
     "PersonId",
     "Provider",
     "ProviderError",

@@ -225,6 +225,10 @@ class Inbox:
         for outcome, number in batch.outcomes.items():
             self.metrics.effects.labels(outcome).inc(number)
 
+    def within(self, connection: AsyncConnection) -> "Batch":
+        """A transaction of the application, in this database, as a batch; the application commits it."""
+        return Batch(connection, self._timeout_seconds)
+
     async def purge(self, now: datetime) -> int:
         """Delete the rows of demands that are older than `KEPT`, some at a time; for once a day or so.
 

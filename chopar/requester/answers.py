@@ -12,7 +12,7 @@ commit, before which everything is stored, to the end that it had then; if it is
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -33,9 +33,9 @@ from chopar.errors import (
 )
 from chopar.identifiers import AgencyId
 from chopar.messages.demand import Demand, DemandResolved
-from chopar.messages.dispute import EvidenceUpheld
+from chopar.messages.dispute import EvidenceCorrected, EvidenceUpheld
 from chopar.messages.evidence import EvidenceUnavailable
-from chopar.requester import store, tries
+from chopar.requester import kept_disputes, store, tries
 from chopar.requester.alternatives import asked_before
 from chopar.requester.answer_callbacks import Callbacks
 from chopar.requester.answer_endings import Endings
@@ -186,17 +186,22 @@ class AnswersHandler:
             self._note(turn, one, request_id, awaited)
         return True
 
-    async def answered(self, demand_id: UUID, objection: Objection) -> Open:
+    async def answered(self, demand_id: UUID, objection: Objection, within: AsyncConnection | None = None) -> Open:
         """The demand to which the last answer to a document was accepted: this one, or one that follows it.
 
         Of documents that are alike nobody can say which one is meant; then it is this one, which has them all.
+
+        Args:
+            demand_id: of the application's demand.
+            objection: names the document.
+            within: the application's transaction, to look in; one of its own by default.
 
         Raises:
             NotFoundError: it is not kept here.
             UnavailableError: the database or the registry does not answer.
         """
         first = str(demand_id)
-        async with self._turn() as turn:
+        async with self._turn() if within is None else nullcontext(Turn(self._inbox.within(within), {})) as turn:
             await self._load(turn, [first], lock=False)
             await self._load(turn, turn.followings.get(first, {}), lock=False)
         if first not in turn.demands:
@@ -350,6 +355,8 @@ class AnswersHandler:
             self._watch_clock(turn, one, read, event)
             awaited = one.completion.awaited[provided.request_id]
             self._note(turn, one, provided.request_id, awaited, _promised(event.unavailable))
+        if isinstance(provided, EvidenceCorrected) and not isinstance(event, Rejected):
+            await kept_disputes.end(turn.batch, provided.correction_id)
 
     def _watch_clock(self, turn: Turn, one: Open, read: Read, event: Delivered) -> None:
         """Note it if the provider's clock is wrong; the answer counts all the same."""
@@ -372,6 +379,7 @@ class AnswersHandler:
 
             effect = effect_of(one.demand, upheld, resolution=one.completion.resolved)
             await turn.batch.act(effect, callback, alone=turn.alone)
+        await kept_disputes.end(turn.batch, upheld.dispute_id)
         turn.counted["upheld"] += 1
 
     @staticmethod

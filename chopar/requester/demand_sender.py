@@ -13,7 +13,7 @@ from chopar.avro import SchemaFiles
 from chopar.avro.reader import unchecked
 from chopar.bus.port import Bus, Outgoing, Sent, partition_of
 from chopar.envelope import Origin, outgoing
-from chopar.errors import ChoparError, TooLargeError, UndecodableError
+from chopar.errors import ChoparError, TooLargeError, UnavailableError, UndecodableError
 from chopar.identifiers import BusinessId, DataSubject, agency_id, derived_text, uuid7, uuid7_milliseconds
 from chopar.messages.demand import MAX_LIFE, ActingAs, Demand, DemandedDocument, Ground, Party, Subject
 from chopar.messages.dispute import EvidenceDisputed
@@ -154,11 +154,18 @@ class DemandSender:
         Raises:
             ChoparError: as of `Producer.send`, or the schema registry does not know its record.
         """
+        value = await self._encoded_dispute(dispute)
+        await self._deliver_dispute(dispute.dispute_id, dispute.demand_id, value)
+
+    async def _encoded_dispute(self, dispute: EvidenceDisputed) -> bytes:
         await self._encoder.prepare(EvidenceDisputed)
-        source, time_ms = f"/agencies/{self.agency}", uuid7_milliseconds(dispute.dispute_id)
-        origin = Origin(source=source, time_ms=time_ms, correlation_id=dispute.demand_id)
-        place, value = partition_of(origin.key, PARTITIONS), self._encoder.encode(dispute)
-        message_id = derived_text("dispute", origin.key, value)
+        return self._encoder.encode(dispute)
+
+    async def _deliver_dispute(self, dispute_id: UUID, demand_id: UUID, value: bytes) -> None:
+        """Send a dispute's bytes: twice is the same message twice. Raises ChoparError, as of `Producer.send`."""
+        source, time_ms = f"/agencies/{self.agency}", uuid7_milliseconds(dispute_id)
+        origin = Origin(source=source, time_ms=time_ms, correlation_id=demand_id)
+        place, message_id = partition_of(origin.key, PARTITIONS), derived_text("dispute", origin.key, value)
         [sent] = await self._producer.send(
             [outgoing(self._topic, place, value, message_id, EvidenceDisputed.RECORD, origin)]
         )
@@ -172,6 +179,42 @@ class DemandSender:
         message_id = derived_text("demand", origin.key, value)
         place = partition_of(origin.key, PARTITIONS)
         return outgoing(self._topic, place, value, message_id, Demand.RECORD, origin)
+
+
+class LastingSender(DemandSender):
+    """One that goes on after a send that failed: an idempotent producer may then fail for good, so another is made.
+
+    Args: as of `DemandSender`.
+    """
+
+    _producer_failed = False
+
+    async def _deliver(self, demands: Sequence[tuple[UUID, bytes]]) -> list[Sent | ChoparError]:
+        await self._renew_producer()
+        results = await super()._deliver(demands)
+        if not all(isinstance(result, (Sent, TooLargeError)) for result in results):
+            self._producer_failed = True
+        return results
+
+    async def _deliver_dispute(self, dispute_id: UUID, demand_id: UUID, value: bytes) -> None:
+        await self._renew_producer()
+        try:
+            await super()._deliver_dispute(dispute_id, demand_id, value)
+        except UnavailableError:
+            self._producer_failed = True
+            raise
+
+    async def _renew_producer(self) -> None:
+        if not self._producer_failed:
+            return
+        self._producer_failed = False
+        former, self._producer = self._producer, self._bus.producer(f"requester.{self.agency}")
+        try:
+            await former.stop()
+            await self._producer.start()
+        except BaseException:
+            self._producer_failed = True
+            raise
 
 
 _Alike: TypeAlias = tuple[str, str, ActingAs, tuple[tuple[str, bool], ...], tuple[tuple[str, str | None], ...]]

@@ -32,32 +32,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings
 from chopar.bus.inbox import Inbox
-from chopar.bus.port import Bus, Sent
+from chopar.bus.port import Bus
 from chopar.bus.replay import Replays
-from chopar.errors import ChoparError, DeliveryError, UnavailableError
+from chopar.errors import UnavailableError
 from chopar.identifiers import DataSubject, uuid7
 from chopar.messages.demand import Demand, DemandedDocument, DemandResolved
-from chopar.requester import store
+from chopar.requester import kept_disputes, store
 from chopar.requester.answer_callbacks import Completed, TakesCallbacks
 from chopar.requester.answers import AnswersHandler
-from chopar.requester.demand_sender import DemandSender
+from chopar.requester.demand_sender import LastingSender
 from chopar.requester.disputes import Objection, disputed
 from chopar.requester.expiry import Expiry
 from chopar.requester.group_owner import GroupOwner
+from chopar.requester.kept_disputes import OpenDispute, Unsent
 from chopar.requester.outbox import Outbox
 from chopar.requester.own_letters import answered_in_vain
 from chopar.requester.waiting import WaitingDocument, documents_of
 from chopar.schema_registry import SchemaRegistry
 from chopar.topics import DEMAND_RESOLVED, EVIDENCE_PROVIDED
 
-__all__ = ["Completed", "DurableRequester", "Objection", "WaitingDocument"]
+__all__ = ["Completed", "DurableRequester", "Objection", "OpenDispute", "WaitingDocument"]
 
 _PURGE_EVERY = timedelta(hours=6)
 
 _log = structlog.get_logger()
 
 
-class DurableRequester(DemandSender, TakesCallbacks):
+class DurableRequester(LastingSender, TakesCallbacks):
     """An agency that asks and acts on what it is answered.
 
     Args:
@@ -100,7 +101,7 @@ class DurableRequester(DemandSender, TakesCallbacks):
         self._look_seconds = look_seconds
         topics = [DEMAND_RESOLVED.of(self.agency), EVIDENCE_PROVIDED.of(self.agency)]
         self._admin = bus.admin()
-        self._outbox = Outbox(inbox, self._deliver_anew)
+        self._outbox = Outbox(inbox, deliver=self._deliver, deliver_dispute=self._deliver_dispute, clock=self._clock)
         fresh_id = f"{self._random_bits(128):032x}"
         self._owner = GroupOwner(inbox, self.agency, self.group, topics, fresh_id)
         kept = metrics if metrics is not None else CollectorRegistry()
@@ -129,7 +130,6 @@ class DurableRequester(DemandSender, TakesCallbacks):
         )
         self._expiry = Expiry(inbox, self.group, topics, expire=self._handler.expire, clock=self._clock, metrics=kept)
         self._stopping = asyncio.Event()
-        self._producer_failed = False
         self._purged_at: datetime | None = None
 
     async def __aenter__(self) -> Self:
@@ -194,7 +194,7 @@ class DurableRequester(DemandSender, TakesCallbacks):
         await self._outbox.add(kept, within)
 
     async def send_waiting(self) -> None:
-        """Send the demands that are kept and whose acknowledgement is not noted, at once.
+        """Send the demands and disputes that are kept and whose acknowledgement is not noted, at once.
 
         `run` does so all the time, with those that were not sent a look before either: another process of this
         database may be sending them at this moment.
@@ -203,31 +203,17 @@ class DurableRequester(DemandSender, TakesCallbacks):
             StoreUnavailableError: the database does not answer.
         """
         await self._outbox.send_waiting()
+        await self._outbox.send_disputes()
 
-    async def _deliver_anew(self, demands: Sequence[tuple[UUID, bytes]]) -> list[Sent | ChoparError]:
-        await self._renew_producer()
-        results = await self._deliver(demands)
-        self._producer_failed = any(isinstance(result, DeliveryError) for result in results)
-        return results
+    async def dispute(self, demand_id: UUID, objection: Objection, *, within: AsyncConnection | None = None) -> UUID:
+        """Dispute an answer that was acted on. When this returns it is kept, and will be sent whatever happens.
 
-    async def _renew_producer(self) -> None:
-        """An idempotent producer may fail for good once a send of it failed."""
-        if not self._producer_failed:
-            return
-        self._producer_failed = False
-        former, self._producer = self._producer, self._bus.producer(f"requester.{self.agency}")
-        try:
-            await former.stop()
-            await self._producer.start()
-        except BaseException:
-            self._producer_failed = True
-            raise
+        What the holder says to it comes as any answer does (`receives`, `upheld`); until then it is among `disputes`.
 
-    async def dispute(self, demand_id: UUID, objection: Objection) -> UUID:
-        """Dispute an answer that was acted on. When this returns the broker has acknowledged the dispute.
-
-        Nothing is kept of it: what the holder says to it comes as any answer does (`receives`, `upheld`), and a holder
-        that is asked to look twice says the same twice.
+        Args:
+            demand_id: of the application's demand.
+            objection: what is said.
+            within: as of `submit_all`.
 
         Returns:
             The id of the dispute.
@@ -235,21 +221,29 @@ class DurableRequester(DemandSender, TakesCallbacks):
         Raises:
             NotFoundError: no answer to this document was accepted, or the demand has expired.
             UndecodableError: it is not a valid message.
-            UnavailableError: database, broker or schema registry do not answer; dispute again.
+            UnavailableError: database or schema registry do not answer. Whether it is kept is unknown.
         """
         now = self._clock()
-        one = await self._handler.answered(demand_id, objection)
+        one = await self._handler.answered(demand_id, objection, within)
         dispute_id = uuid7(now, self._random_bits(74))
         message = disputed(
             objection, one.demand, one.kept.value, one.completion.awaited, dispute_id=dispute_id, now=now
         )
-        await self._renew_producer()
-        try:
-            await self._send_dispute(message)
-        except UnavailableError:
-            self._producer_failed = True
-            raise
+        unsent = Unsent(dispute_id, message.demand_id, await self._encoded_dispute(message))
+        opened = OpenDispute(
+            dispute_id, demand_id, objection.document_type, objection.about, now, one.demand.expires_at, sent=False
+        )
+        await self._outbox.add_dispute(unsent, opened, within)
         return dispute_id
+
+    async def disputes(self, limit: int = 100) -> list[OpenDispute]:
+        """The disputes to which no holder has said anything yet, oldest first.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        async with self._inbox.batch() as batch:
+            return await kept_disputes.still_open(batch, limit)
 
     async def run(self) -> None:
         """Act on what arrives, until `stop`.
@@ -344,6 +338,7 @@ class DurableRequester(DemandSender, TakesCallbacks):
         while True:
             try:
                 before = await self._outbox.send_waiting(before)
+                await self._outbox.send_disputes()
                 await self._expiry.look(self._admin)
                 if self._purged_at is None or self._clock() - self._purged_at >= _PURGE_EVERY:
                     self._purged_at = self._clock()

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chopar.bus.inbox import Inbox
 from chopar.bus.port import Sent
 from chopar.errors import ChoparError, DeliveryError, TooLargeError, UnavailableError
-from chopar.requester import store
+from chopar.requester import kept_disputes, store
+from chopar.requester.kept_disputes import OpenDispute, Unsent
 
 _AT_ONCE = 500
 
@@ -28,17 +29,27 @@ class Outbox:
     Args:
         inbox: in whose database it is kept.
         deliver: sends demands by their ids and bytes; one entry each, in order, as of `Producer.send`.
+        deliver_dispute: sends a dispute by its id, its demand's and its bytes, or raises why it was not acknowledged.
+        clock: aware UTC time; a dispute of a demand that has expired is not sent.
     """
 
     def __init__(
-        self, inbox: Inbox, deliver: Callable[[Sequence[tuple[UUID, bytes]]], Awaitable[list[Sent | ChoparError]]]
+        self,
+        inbox: Inbox,
+        *,
+        deliver: Callable[[Sequence[tuple[UUID, bytes]]], Awaitable[list[Sent | ChoparError]]],
+        deliver_dispute: Callable[[UUID, UUID, bytes], Awaitable[None]],
+        clock: Callable[[], datetime],
     ) -> None:
         self._inbox = inbox
         self._deliver = deliver
+        self._deliver_dispute = deliver_dispute
+        self._clock = clock
         self._sending: set[str] = set()
         self._added: set[str] = set()
         """Demands that were kept because one before them had no record, and that nobody has tried to send."""
         self._news = asyncio.Event()
+        self._disputing = asyncio.Lock()
 
     async def add(self, demands: Sequence[tuple[str, bytes, datetime]], within: AsyncConnection | None) -> None:
         """Keep demands: id, bytes, end of life; and send them, unless that is the application's transaction to say.
@@ -59,6 +70,35 @@ class Outbox:
             await self._send([(demand_id, value) for demand_id, value, _ in demands])
         finally:
             self._sending -= ids
+
+    async def add_dispute(self, dispute: Unsent, opened: OpenDispute, within: AsyncConnection | None) -> None:
+        """Keep a dispute, and send it, as of `add`."""
+        if within is not None:
+            await kept_disputes.add(within, dispute, opened)
+            return
+        async with self._inbox.batch() as batch:
+            await kept_disputes.add(batch, dispute, opened)
+        await self.send_disputes()
+
+    async def send_disputes(self) -> None:
+        """Send the disputes that are not sent. There are few: a human being is behind each.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        async with self._disputing:
+            async with self._inbox.batch() as batch:
+                waiting = await kept_disputes.unsent(batch, self._clock(), _AT_ONCE)
+            for one in waiting:
+                try:
+                    await self._deliver_dispute(one.dispute_id, one.demand_id, one.value)
+                except UnavailableError as error:
+                    _log.warning("dispute.waits", count=len(waiting), code=error.code)
+                    return
+                except TooLargeError as error:
+                    _log.error("dispute.unsendable", demand_id=str(one.demand_id), code=error.code)
+                async with self._inbox.batch() as batch:
+                    await kept_disputes.note_sent(batch, one.dispute_id)
 
     async def send_waiting(self, among: Collection[str] | None = None) -> set[str]:
         """Send those that are not sent, of these ids or of all; gives the ids of all that were not.

@@ -7,10 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import insert, text
 
 from chopar.bus.memory import SendFault
-from chopar.bus.port import Outgoing
-from chopar.errors import DeliveryError, NotFoundError
+from chopar.bus.port import Outgoing, Record
+from chopar.errors import NotFoundError
 from chopar.identifiers import PersonId
 from chopar.messages.demand import Demand, DemandedDocument
 from chopar.messages.dispute import DisputeReason, EvidenceDisputed
@@ -20,7 +21,7 @@ from chopar.requester.requester import subject
 from chopar.schema_registry import Decoder
 from tests import next_holders
 from tests.builders import PERSON, demand_id
-from tests.durable_rig import FILES, HET, PROVIDED, DurableRig, request_id
+from tests.durable_rig import DONE, FILES, HET, PROVIDED, DurableRig, request_id
 
 WRONG = Objection("paper-a", DisputeReason.WRONG_VALUE, official="clerk-4")
 ANSWERED = ["case resolved", "case received paper-a True", "case completed"]
@@ -44,8 +45,7 @@ async def answered(rig: DurableRig, requester: DurableRequester) -> tuple[Demand
 
 async def sent(rig: DurableRig) -> list[EvidenceDisputed]:
     decoder = Decoder(FILES, rig.registry)
-    records = rig.bus.records(f"demand.submitted.{HET}")
-    disputes = [one for one in records if one.header("ce_type") == EvidenceDisputed.RECORD.encode()]
+    disputes = [one for one in rig.bus.records(f"demand.submitted.{HET}") if _is_dispute(one)]
     return [await decoder.message(one.value or b"", EvidenceDisputed) for one in disputes]
 
 
@@ -241,16 +241,80 @@ async def test_what_cannot_be_disputed(rig: DurableRig) -> None:
         await rig.resolve(demand)
         await rig.provide(demand)
         await rig.until_done(*ANSWERED)
-        rig.bus.faults.send = _not_written
-        with pytest.raises(DeliveryError):
-            await requester.dispute(demand.demand_id, WRONG)
-        rig.bus.faults.send = lambda record: None
-        await requester.dispute(demand.demand_id, WRONG)  # by another producer
         rig.now = demand.expires_at + timedelta(seconds=1)
         with pytest.raises(NotFoundError, match="expired"):
             await requester.dispute(demand.demand_id, WRONG)
-    assert len(await sent(rig)) == 1
+    assert await sent(rig) == []
     assert len(rig.bus.records(PROVIDED)) == 1
+
+
+async def test_a_dispute_is_kept_until_it_is_sent_and_open_until_the_holder_has_said_something(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand, first = await answered(rig, requester)
+        rig.bus.faults.send = _not_written
+        upheld, corrected = sorted([await requester.dispute(demand.demand_id, WRONG) for _ in range(2)])
+        assert [(one.dispute_id, one.sent) for one in await requester.disputes()] == [
+            (upheld, False),
+            (corrected, False),
+        ]
+        assert await sent(rig) == []
+    rig.bus.faults.send = lambda record: None
+    async with rig.running() as requester:  # who kept them is gone
+        await until_sent(rig, upheld, corrected)
+        open_ones = await requester.disputes()
+        assert [(one.demand_id, one.document_type, one.sent) for one in open_ones] == [
+            (demand.demand_id, "paper-a", True)
+        ] * 2
+        await rig.uphold(demand, upheld, first)
+        await rig.correct(demand, corrected, first, has_debt=False)
+        await rig.until_done(*ANSWERED, "case upheld paper-a", "case corrected paper-a False")
+        assert await requester.disputes() == []
+
+
+async def test_a_dispute_of_the_applications_transaction_is_sent_if_that_is_committed_and_as_one_message(
+    rig: DurableRig,
+) -> None:
+    async with rig.running() as requester:
+        demand, _ = await answered(rig, requester)
+        async with rig.engine.connect() as connection:
+            await connection.execute(insert(DONE), {"what": "disputed"})
+            await requester.dispute(demand.demand_id, WRONG, within=connection)
+            await connection.rollback()
+        assert await requester.disputes() == []
+        async with rig.engine.begin() as connection:
+            await connection.execute(insert(DONE), {"what": "disputed"})
+            wanted = await requester.dispute(demand.demand_id, WRONG, within=connection)
+        await until_sent(rig, wanted)
+        async with rig.engine.begin() as connection:  # as if its acknowledgement had not been noted
+            await connection.execute(text("UPDATE chopar_dispute SET sent = false"))
+        await until_sent(rig, wanted, wanted)
+    one, again = [record for record in rig.bus.records(f"demand.submitted.{HET}") if _is_dispute(record)]
+    assert (one.key, one.value, one.headers) == (again.key, again.value, again.headers)
+
+
+async def test_a_dispute_that_could_not_be_sent_while_its_demand_lived_is_not_sent_but_seen(rig: DurableRig) -> None:
+    async with rig.running() as requester:
+        demand, _ = await answered(rig, requester)
+        rig.bus.faults.send = _not_written
+        await requester.dispute(demand.demand_id, WRONG)
+        rig.bus.faults.send = lambda record: None
+        rig.now = demand.expires_at + timedelta(seconds=1)
+        await requester.send_waiting()
+        [one] = await requester.disputes()
+        assert not one.sent
+        assert one.expires_at < rig.now
+    assert await sent(rig) == []
+
+
+async def until_sent(rig: DurableRig, *ids: UUID) -> None:
+    """Wait until these disputes were sent, and no others."""
+    async with asyncio.timeout(20):
+        while sorted(one.dispute_id for one in await sent(rig)) != sorted(ids):
+            await asyncio.sleep(0.01)
+
+
+def _is_dispute(record: Record) -> bool:
+    return record.header("ce_type") == EvidenceDisputed.RECORD.encode()
 
 
 def _not_written(record: Outgoing) -> SendFault | None:

@@ -10,8 +10,8 @@ PUBLIC = {
     "Delivered", "Demand", "DemandResolved", "DemandedDocument", "DisputeReason", "DurableRequester", "Effect",
     "EffectKey", "Evidence", "EvidenceDisputed", "EvidenceRequested", "Exchange", "HttpSchemaRegistry",
     "InMemorySchemaRegistry", "Inbox", "InboxMetrics", "KafkaBus", "MemoryBus", "NoRecord", "NotEntitled",
-    "Objection", "PersonId", "Provider", "ProviderError", "ProviderHandler", "Rejected", "Requester", "SchemaFiles",
-    "Undelivered", "Upheld", "WaitingDocument", "effect_of", "run_provider", "subject_of",
+    "Objection", "OpenDispute", "PersonId", "Provider", "ProviderError", "ProviderHandler", "Rejected", "Requester",
+    "SchemaFiles", "Undelivered", "Upheld", "WaitingDocument", "effect_of", "run_provider", "subject_of",
 }  # fmt: skip
 
 
