@@ -176,8 +176,9 @@ async def bring_into_force(
     instead_of: "Activation | None",
     fetch_mode: FetchMode | None,
     by: str,
+    secret_version: int | None = None,
 ) -> "Activated":
-    """Activate lists (files by name); the secret, and the fetch mode if none is given, are those that would hold then.
+    """Activate lists (files by name); secret and fetch mode are those that would hold then, if none are given.
 
     Args:
         at: from when they hold, as `beginning` gives it.
@@ -205,7 +206,7 @@ async def bring_into_force(
             lists_folder=home / "lists",
             fetch_mode=fetch_mode,
             lead_seconds=LEAD_SECONDS,
-            secret_version=None,
+            secret_version=secret_version,
             activated_by=by,
             clock=session.now,
             at=at,

@@ -201,6 +201,15 @@ def activate_(
         ),
     ] = None,
     by: ByOption = "",
+    secret_version: Annotated[
+        int | None,
+        typer.Option(
+            "--secret-version",
+            min=1,
+            help="Of the gateway's secret; a new one is made here and is due at every gateway; as it is if left out.",
+            metavar="N",
+        ),
+    ] = None,
 ) -> int:
     """Bring the lists of a folder into force on the running stack; nothing happens if they would hold then anyway.
 
@@ -214,16 +223,23 @@ def activate_(
     require_sound(lists, day_of(session.now()))
     activated_by = session.who(by)
     begins = session.run(lambda: beginning(session, session.bus(), wanted))
-    found = _changes(session, begins, lists, fetch_on)
+    found = _changes(session, begins, lists, fetch_on, secret_version)
     done = session.run(
         lambda: bring_into_force(
-            session, files, at=begins.at, instead_of=begins.before, fetch_mode=fetch_on, by=activated_by
+            session,
+            files,
+            at=begins.at,
+            instead_of=begins.before,
+            fetch_mode=fetch_on,
+            by=activated_by,
+            secret_version=secret_version,
         )
     )
     row = {
         "list_digest": done.message.list_digest,
         "fetch_mode": done.message.fetch_mode.value,
         "entries": len(lists.prohibited),
+        "secret_version": done.message.secret_version,
         "is_new": done.is_new,
         "holds_from": done.effective_at,
         "activated_by": done.message.activated_by,
@@ -250,7 +266,9 @@ def activate_(
     return ExitCode.DONE
 
 
-def _changes(session: Session, begins: Beginning, lists: ListVersion, fetch_on: FetchMode | None) -> list[str] | None:
+def _changes(
+    session: Session, begins: Beginning, lists: ListVersion, fetch_on: FetchMode | None, secret_version: int | None
+) -> list[str] | None:
     """Say what lists change in those that would hold at their time; None if these cannot be read."""
     from gateway.compared_lists import differences
 
@@ -265,6 +283,9 @@ def _changes(session: Session, begins: Beginning, lists: ListVersion, fetch_on: 
     mode = begins.before.message.fetch_mode
     if fetch_on not in (None, mode):
         found.append(f"fetch mode: {mode} -> {fetch_on}")
+    secret = begins.before.message.secret_version
+    if secret_version not in (None, secret):
+        found.append(f"secret version: {secret} -> {secret_version}")
     if found:
         session.output.say(f"{counted(len(found), 'difference')} to {what}:")
     for sentence in found:

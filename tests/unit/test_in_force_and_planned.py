@@ -176,6 +176,20 @@ def test_what_is_planned_is_not_in_force_and_is_named(stack: Stack) -> None:
         stack.call(prohibited.app, "list", "--lists", "planned")
 
 
+def test_a_secret_is_followed_by_another_from_its_time_on_and_one_that_was_lost_too(stack: Stack) -> None:
+    secrets = stack.folder / "gateway" / "secrets"
+    done = stack.activate(SHIPPED, "--secret-version", "2")
+    assert (done["is_new"], done["secret_version"], done["differences"]) == (True, 2, ["secret version: 1 -> 2"])
+    assert sorted(path.name for path in secrets.iterdir()) == ["gateway-1", "gateway-2"]
+    assert not stack.activate(SHIPPED, "--secret-version", "2")["is_new"]
+    stack.time[0] += SOON
+    assert not stack.activate(SHIPPED)["is_new"], "the secret stays what it is"
+    (secrets / "gateway-2").unlink()
+    with pytest.raises(ConfigurationError, match="activate with --secret-version 3"):
+        stack.activate(WITH_ENTRY)
+    assert stack.activate(WITH_ENTRY, "--secret-version", "3")["secret_version"] == 3
+
+
 def test_lists_are_not_in_force_before_their_lead_has_passed(stack: Stack) -> None:
     stack.activate(WITH_ENTRY)
     assert stack.call(prohibited.app, "diff", "in-force", str(LISTS)) == []

@@ -22,6 +22,7 @@ from chopar.topics import TopicLayout
 from gateway.activation import pass_over, read_law
 from gateway.law import activation_key
 from gateway.law_reader import PARTITION, LawReader
+from gateway.standing import RULES_NUMBER
 from tests.builders import NOW, NOW_MS, PERSON
 from tests.simulation.virtual_time import run_virtually
 from tests.standing import FILES, IDS, activation, bundle
@@ -128,20 +129,20 @@ async def test_of_a_mark_only_its_stamp_counts() -> None:
     following.cancel()
 
 
-def secret_away(here: World) -> Callable[[], object]:
+def secret_away(here: World, _: pytest.MonkeyPatch) -> Callable[[], object]:
     path, kept = secret_path(here.home, "gateway-1"), here.home / "kept"
     path.rename(kept)
     return lambda: kept.rename(path)
 
 
-def secret_of_another(here: World) -> Callable[[], object]:
+def secret_of_another(here: World, _: pytest.MonkeyPatch) -> Callable[[], object]:
     path = secret_path(here.home, "gateway-1")
     secret = path.read_bytes()
     path.write_bytes(bytes(reversed(secret)))
     return lambda: path.write_bytes(secret)
 
 
-def bundle_away(here: World) -> Callable[[], object]:
+def bundle_away(here: World, _: pytest.MonkeyPatch) -> Callable[[], object]:
     lists, kept = here.home / "lists", here.home / "kept"
     lists.rename(kept)
 
@@ -152,11 +153,17 @@ def bundle_away(here: World) -> Callable[[], object]:
     return put_back
 
 
-def bundle_changed(here: World) -> Callable[[], object]:
+def bundle_changed(here: World, _: pytest.MonkeyPatch) -> Callable[[], object]:
     [path] = (here.home / "lists").glob("*/prohibited.toml")
     content = path.read_bytes()
     path.write_bytes(content + b"\n# changed\n")
     return lambda: path.write_bytes(content)
+
+
+def rules_unknown(_: World, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """As to a gateway of before."""
+    monkeypatch.setattr("gateway.standing.KNOWN_RULES", frozenset({RULES_NUMBER - 1}))
+    return monkeypatch.undo
 
 
 @pytest.mark.parametrize(
@@ -166,14 +173,18 @@ def bundle_changed(here: World) -> Callable[[], object]:
         (secret_of_another, "secret 1 is not the one in force"),
         (bundle_away, "not in the gateway's list directory"),
         (bundle_changed, "was changed"),
+        (rules_unknown, f"rules {RULES_NUMBER} are in force; this gateway knows [{RULES_NUMBER - 1}]"),
     ],
 )
 async def test_a_gateway_that_lacks_what_is_in_force_waits_with_an_alarm_and_then_says_what_it_would_have_said(
-    take: Callable[[World], Callable[[], object]], said: str, tmp_path: Path
+    take: Callable[[World, pytest.MonkeyPatch], Callable[[], object]],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with world(MemoryBus(lambda: time.time_ns() // 1_000_000), tmp_path) as here:
         await here.prepare(lead_seconds=1)
-        put_back = take(here)
+        put_back = take(here, monkeypatch)
         with capture_logs() as logs:
             here.start_gateway()
             async with here.requester(HET) as requester:
