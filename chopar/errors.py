@@ -35,6 +35,7 @@
         LawUnreadableError            law_unreadable          (an activation or a list cannot be understood)
         RegisterRevisionError         register_revision       (a database's tables are not those of this version)
       ConfigurationError            a setting, an address or a file is wrong; says which and what to do
+        IncompatibleSchemaError       incompatible_schema     (a schema that does not fit its earlier versions)
       NotFoundError                 what was asked for by name does not exist
       InvalidEntryError             an entry breaks the rules of the register it is meant for
       NotAnEffectError              an answer that the inbox cannot act on: not final, or of no document of the demand
@@ -43,6 +44,7 @@ The consume loop decides by `retriable` alone: read again with back-off, or the 
 law or the business expects (no ground, no such record) is a message with a code, not an exception.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -254,6 +256,23 @@ class ConfigurationError(ChoparError):
     """A setting, an address or a file is wrong; the message says which and what to do."""
 
     code = "configuration"
+
+
+class IncompatibleSchemaError(ConfigurationError):
+    """The schema registry refuses schemas that do not fit earlier versions; the message says where and why.
+
+    Args:
+        reasons: for each record, by full name, one sentence for each place.
+    """
+
+    code = "incompatible_schema"
+
+    def __init__(self, reasons: Mapping[str, Sequence[str]]) -> None:
+        lines = []
+        for subject, said in reasons.items():
+            lines += [f"{subject} does not fit its earlier versions:", *(f"  {sentence}" for sentence in said)]
+        super().__init__("\n".join(lines))
+        self.reasons = {subject: tuple(said) for subject, said in reasons.items()}
 
 
 class NotFoundError(ChoparError):

@@ -10,8 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import structlog
 
@@ -27,13 +30,15 @@ from chopar.avro import (
     schema_name,
     unframe,
 )
+from chopar.avro.canonical import InvalidSchemaError, canonical_form
+from chopar.avro.compatibility import DEFAULT_LEVEL, reasons
 from chopar.avro.writer import Writer, make_writer
 from chopar.errors import (
     ConfigurationError,
+    IncompatibleSchemaError,
     SchemaNotYetKnownError,
     SchemaRegistryUnavailableError,
     TooLargeError,
-    UndecodableError,
     UnknownSchemaError,
 )
 from chopar.messages.record import Message
@@ -49,6 +54,12 @@ _ASK_AGAIN_SECONDS = 10.0
 
 _NEGATIVE_SECONDS = 30.0
 """How long "unknown" is believed without asking again."""
+
+_NEXT_WAIT_SECONDS = 300.0
+"""From one wait for unknown ids to the next: who writes a new one each time holds a partition up once, not for ever."""
+
+_MOST_BELIEVED = 10_000
+"""Unknown ids that are remembered; what is forgotten is asked again."""
 
 
 class SchemaRegistry(Protocol):
@@ -75,44 +86,57 @@ class SchemaRegistry(Protocol):
 
         Raises:
             SchemaRegistryUnavailableError: it does not answer.
+            IncompatibleSchemaError: it does not fit the earlier versions of this subject.
             ConfigurationError: it refuses the schema; the message says why.
         """
 
 
-class _Asked:
-    """How long ids have been unknown."""
+class _Patience:
+    """How long unknown ids are waited for: all that come up during one wait share it, and for a while none follows."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._first: dict[int, float] = {}
+        self._began: float | None = None
+        self._waited: set[int] = set()
+        self._is_said = False
+        self._refused: dict[int, float] = {}
 
     def unknown(self, schema_id: int) -> Exception:
+        """What to raise for an id that the registry does not know."""
         now = self._clock()
-        first = self._first.setdefault(schema_id, now)
-        if now - first < _ASK_AGAIN_SECONDS:
+        if self._began is None or now - self._began >= _NEXT_WAIT_SECONDS:
+            self._began, self._waited, self._is_said = now, set(), False
+        if now - self._began < _ASK_AGAIN_SECONDS:
+            self._waited.add(schema_id)
             return SchemaNotYetKnownError("the schema registry does not know this schema id yet")
+        if schema_id not in self._waited and not self._is_said:
+            self._is_said = True
+            _log.warning("schema_id.not_waited_for", schema_id=schema_id, seconds=_NEXT_WAIT_SECONDS)
+        if len(self._refused) >= _MOST_BELIEVED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[schema_id] = now
         return UnknownSchemaError("the schema registry does not know this schema id")
 
     def raise_believed(self, schema_id: int) -> None:
         """Raise UnknownSchemaError while "unknown for good" holds without asking; forget it after that."""
-        first = self._first.get(schema_id)
-        if first is None:
+        refused = self._refused.get(schema_id)
+        if refused is None:
             return
-        age = self._clock() - first
-        if age >= _ASK_AGAIN_SECONDS + _NEGATIVE_SECONDS:
-            del self._first[schema_id]
-        elif age >= _ASK_AGAIN_SECONDS:
+        if self._clock() - refused < _NEGATIVE_SECONDS:
             raise UnknownSchemaError("the schema registry does not know this schema id")
+        del self._refused[schema_id]
 
 
 class InMemorySchemaRegistry:
-    """The twin: same promises, no network. `available = False` makes it unreachable."""
+    """The twin: same promises, no network. `available = False` makes it unreachable; `level` holds for all subjects."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.available = True
-        self._ids: dict[tuple[str, str], int] = {}
+        self.level = DEFAULT_LEVEL
+        self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
-        self._asked = _Asked(clock)
+        self._versions: dict[str, list[str]] = {}
+        self._patience = _Patience(clock)
 
     def _check(self) -> None:
         if not self.available:
@@ -121,34 +145,44 @@ class InMemorySchemaRegistry:
     async def id_of(self, subject: str, text: str) -> int:
         """See `SchemaRegistry`."""
         self._check()
-        try:
-            return self._ids[subject, text]
-        except KeyError:
+        content = _content(subject, text)
+        if content not in self._versions.get(subject, ()):
             raise SchemaRegistryUnavailableError(
                 f"{subject} is not registered: `chopar schema push FOLDER`, with the folder of its .avsc file"
-            ) from None
+            )
+        return self._ids[content]
 
     async def text_of(self, schema_id: int) -> str:
         """See `SchemaRegistry`."""
         if schema_id in self._texts:
             return self._texts[schema_id]
-        self._asked.raise_believed(schema_id)
+        self._patience.raise_believed(schema_id)
         self._check()
-        raise self._asked.unknown(schema_id)
+        raise self._patience.unknown(schema_id)
 
     async def register(self, subject: str, text: str) -> int:
         """See `SchemaRegistry`."""
         self._check()
-        try:
-            parse_schema(text)
-        except UndecodableError as error:
-            raise ConfigurationError(f"{subject}: the schema registry refuses it: {error}") from error
-        content = json.dumps(json.loads(text))
-        known = next((i for i, t in self._texts.items() if json.dumps(json.loads(t)) == content), None)
-        schema_id = known if known is not None else len(self._texts) + 1
+        content = _content(subject, text)
+        versions = self._versions.setdefault(subject, [])
+        if content not in versions:
+            said = reasons(self.level, content, dict(enumerate(versions, start=1)))
+            if said:
+                raise IncompatibleSchemaError({subject: said})
+            versions.append(content)
+        schema_id = self._ids.setdefault(content, len(self._ids) + 1)
         self._texts.setdefault(schema_id, text)
-        self._ids[subject, text] = schema_id
         return schema_id
+
+
+_canonical_form = lru_cache(maxsize=256)(canonical_form)
+
+
+def _content(subject: str, text: str) -> str:
+    try:
+        return _canonical_form(text)
+    except InvalidSchemaError as error:
+        raise ConfigurationError(f"{subject}: the schema registry refuses it: {error}") from error
 
 
 class HttpSchemaRegistry:
@@ -173,7 +207,7 @@ class HttpSchemaRegistry:
         self._timeout_seconds = timeout_seconds
         self._url = url
         self._cache = cache
-        self._asked = _Asked(clock)
+        self._patience = _Patience(clock)
         self._texts: dict[int, str] = {}
         self._ids: dict[tuple[str, str], int] = {}
         if cache is not None:
@@ -237,7 +271,7 @@ class HttpSchemaRegistry:
         """See `SchemaRegistry`."""
         if (subject, text) in self._ids:
             return self._ids[subject, text]
-        status, content = await self._call("POST", f"/subjects/{subject}", {"schema": text})
+        status, content = await self._call("POST", f"/subjects/{quote(subject, safe='')}", {"schema": text})
         if status != 200:
             raise SchemaRegistryUnavailableError(
                 f"{subject} is not registered: `chopar schema push FOLDER`, with the folder of its .avsc file"
@@ -249,16 +283,19 @@ class HttpSchemaRegistry:
         """See `SchemaRegistry`."""
         if schema_id in self._texts:
             return self._texts[schema_id]
-        self._asked.raise_believed(schema_id)
+        self._patience.raise_believed(schema_id)
         status, content = await self._call("GET", f"/schemas/ids/{schema_id}")
         if status != 200:
-            raise self._asked.unknown(schema_id)
+            raise self._patience.unknown(schema_id)
         self._keep(schema_id, str(content["schema"]), None)
         return self._texts[schema_id]
 
     async def register(self, subject: str, text: str) -> int:
         """See `SchemaRegistry`."""
-        status, content = await self._call("POST", f"/subjects/{subject}/versions", {"schema": text})
+        path = f"/subjects/{quote(subject, safe='')}"
+        status, content = await self._call("POST", f"{path}/versions", {"schema": text})
+        if status == HTTPStatus.CONFLICT:
+            raise IncompatibleSchemaError({subject: [str(content.get("message", status))]})
         if status != 200:
             raise ConfigurationError(f"{subject}: the schema registry refuses it: {content.get('message', status)}")
         self._keep(int(content["id"]), text, subject)

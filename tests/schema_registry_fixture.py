@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from chopar.bus.memory import MemoryBus
 from chopar.health import AsgiApp, Health
+from services.schema_registry.handlers import Deletion
 from services.schema_registry.http import application
 from services.schema_registry.model import Schemas
 from services.schema_registry.store import SchemaTopic
@@ -38,13 +39,15 @@ class Instance:
     schemas: Schemas = field(default_factory=Schemas)
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     write_timeout_seconds: float = 10.0
+    deletion: Deletion = field(default_factory=Deletion)
 
     def __post_init__(self) -> None:
         self.waits: list[float] = []
         self.topic = SchemaTopic(
             self.bus, self.schemas, write_timeout_seconds=self.write_timeout_seconds, back_off=self._back_off
         )
-        self.app = Health(self.topic.missing, self.metrics).before(application(self.schemas, self.topic, self.metrics))
+        api = application(self.schemas, self.topic, self.metrics, self.deletion)
+        self.app = Health(self.topic.missing, self.metrics).before(api)
 
     async def _back_off(self, seconds: float) -> None:
         self.waits.append(seconds)

@@ -7,6 +7,7 @@ from chopar.errors import (
     ChoparError,
     ConfigurationError,
     IdentifierError,
+    IncompatibleSchemaError,
     UnavailableError,
 )
 
@@ -26,6 +27,8 @@ def of_error(error: ChoparError) -> ExitCode:
     """The exit code for an error that ends a command."""
     if isinstance(error, UnavailableError):
         return ExitCode.UNREACHABLE
+    if isinstance(error, IncompatibleSchemaError):
+        return ExitCode.NO
     if isinstance(error, ConfigurationError | IdentifierError):
         return ExitCode.WRONG_USE
     return ExitCode.NO

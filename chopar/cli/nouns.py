@@ -73,7 +73,7 @@ OWN = (
     Noun("dead-letter", "List what could not be handled; look at it, replay or discard it.", "chopar.cli.dead_letter"),
     Noun("population", "List the synthetic people and businesses that the registers hold.", "chopar.cli.population"),
     Noun("provider", "Begin a provider of your own, check that one keeps its promises.", "chopar.cli.provider"),
-    Noun("schema", "Push this distribution's schemas to the schema registry, list what it has.", "chopar.cli.schema"),
+    Noun("schema", "Push schemas to the schema registry, ask whether they fit, list what it has.", "chopar.cli.schema"),
     Noun("bench", "Measure what the Kafka cluster carries, on topics of its own.", "chopar.cli.bench"),
 )  # fmt: skip
 

@@ -1,20 +1,25 @@
-"""`chopar schema`: push the schemas of this distribution to a schema registry, list what it has.
+"""`chopar schema`: push the schemas of this distribution to a schema registry, ask whether it would take them, list
+what it has.
 
-Registering is a deployment step: processes only look ids up. Pushing again changes nothing.
+Registering is a deployment step: processes only look ids up. Pushing again changes nothing, and nothing is registered
+if one schema of many would be refused.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from chopar.avro import SchemaFiles
+from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
-from chopar.errors import ConfigurationError, SchemaRegistryUnavailableError
+from chopar.errors import ConfigurationError, IncompatibleSchemaError, SchemaRegistryUnavailableError
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,6 +44,58 @@ class Row:
     id: int
 
 
+class Standing(StrEnum):
+    """How a schema stands to what the registry has."""
+
+    REGISTERED = "registered"
+    NEW = "new"
+    """Its subject has no version yet."""
+
+    COMPATIBLE = "compatible"
+    """It can become the next version of its subject."""
+
+    INCOMPATIBLE = "incompatible"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the registry would do with a schema, and in which words it refuses it."""
+
+    subject: str
+    standing: Standing
+    reasons: tuple[str, ...] = ()
+
+
+async def check(files: SchemaFiles, registry: "httpx2.AsyncClient") -> list[Checked]:
+    """Ask whether each schema could be registered under the full name of its record; changes nothing.
+
+    Args:
+        files: the schemas.
+        registry: an HTTP client of the schema registry.
+
+    Returns:
+        One row a schema, in the order of subjects.
+
+    Raises:
+        SchemaRegistryUnavailableError: it does not answer.
+        ConfigurationError: a text is no valid schema; says which and why.
+    """
+    return [await _checked(subject, files.texts[subject], registry) for subject in sorted(files.texts)]
+
+
+async def _checked(subject: str, text: str, registry: "httpx2.AsyncClient") -> Checked:
+    path, body = f"/subjects/{_quoted(subject)}", {"schema": text}
+    if await _ask(registry, "POST", path, body, about=subject, may_lack=True) is not None:
+        return Checked(subject, Standing.REGISTERED)
+    if await _ask(registry, "GET", f"{path}/versions", may_lack=True) is None:
+        return Checked(subject, Standing.NEW)
+    answer = await _ask(registry, "POST", f"/compatibility{path}/versions?verbose=true", body, about=subject)
+    if answer["is_compatible"]:
+        return Checked(subject, Standing.COMPATIBLE)
+    said = tuple(map(str, answer.get("messages", ()))) or ("the schema registry does not say why",)
+    return Checked(subject, Standing.INCOMPATIBLE, said)
+
+
 async def push(files: SchemaFiles, registry: "httpx2.AsyncClient", new: set[str]) -> list[Row]:
     """Register every schema under the full name of its record; what is there already stays as it is.
 
@@ -52,20 +109,28 @@ async def push(files: SchemaFiles, registry: "httpx2.AsyncClient", new: set[str]
 
     Raises:
         SchemaRegistryUnavailableError: it does not answer, or cannot write now.
+        IncompatibleSchemaError: schemas do not fit earlier versions; says which and why. None was registered then.
         ConfigurationError: it refuses a schema; says which and why.
     """
+    checked = await check(files, registry)
+    refused = [row for row in checked if row.standing is Standing.INCOMPATIBLE]
+    if refused:
+        raise IncompatibleSchemaError({row.subject: row.reasons for row in refused})
+    rows = []
+    for row in checked:
+        path, body = f"/subjects/{_quoted(row.subject)}", {"schema": files.texts[row.subject]}
+        if row.standing is not Standing.REGISTERED:
+            await _ask(registry, "POST", f"{path}/versions", body, about=row.subject)
+            new.add(row.subject)
+        answer = await _ask(registry, "POST", path, body, about=row.subject)
+        rows.append(Row(row.subject, int(answer["version"]), int(answer["id"])))
+    return rows
+
+
+def _quoted(subject: str) -> str:
     from urllib.parse import quote
 
-    rows = []
-    for subject in sorted(files.texts):
-        path, body = f"/subjects/{quote(subject, safe='')}", {"schema": files.texts[subject]}
-        answer = await _ask(registry, "POST", path, body, about=subject, may_lack=True)
-        if answer is None:
-            await _ask(registry, "POST", f"{path}/versions", body, about=subject)
-            new.add(subject)
-            answer = await _ask(registry, "POST", path, body, about=subject)
-        rows.append(Row(subject, int(answer["version"]), int(answer["id"])))
-    return rows
+    return quote(subject, safe="")
 
 
 async def versions(registry: "httpx2.AsyncClient") -> list[Row]:
@@ -87,7 +152,7 @@ async def _ask(
     about: str = "",
     may_lack: bool = False,
 ) -> Any:
-    """What the registry answers; None if `may_lack`, and it does not have what is asked for, or not as it is."""
+    """What the registry answers; None if `may_lack`, and it does not have what is asked for."""
     import httpx2
 
     try:
@@ -102,8 +167,10 @@ async def _ask(
         raise SchemaRegistryUnavailableError(
             f"the schema registry at {registry.base_url}: {said or answer.status_code}"
         )
-    if may_lack:
+    if may_lack and answer.status_code == HTTPStatus.NOT_FOUND:
         return None
+    if answer.status_code == HTTPStatus.CONFLICT:  # somebody else was faster than we between asking and registering
+        raise IncompatibleSchemaError({about: [str(said)]})
     subject = f"{about}: " if about else ""
     raise ConfigurationError(f"{subject}the schema registry refuses: {said or answer.status_code}")
 
@@ -135,11 +202,9 @@ def push_command(
         Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
     ] = None,
 ) -> None:
-    """Register the schemas, and say which were new; again changes nothing."""
+    """Register the schemas, and say which were new; none if one is refused, and again changes nothing."""
     session = Session.of(context)
-    if folder is not None and not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder")
-    files = SchemaFiles.shipped() if folder is None else SchemaFiles.from_folder(folder)
+    files = _files(folder)
     url = session.registry
     new: set[str] = set()
     rows = session.run(lambda: _patiently(url, lambda registry: push(files, registry, new)))
@@ -147,6 +212,32 @@ def push_command(
     cells = [(row.subject, row.id, row.version, row.subject in new) for row in rows]
     counted = f"{len(new)} of {len(rows)} are new" if new else f"nothing new: all {len(rows)} were registered already"
     session.output.show(data, Table((*_COLUMNS, "new"), cells, right=_RIGHT), counted)
+
+
+@app.command("check")
+def check_command(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
+    ] = None,
+) -> None:
+    """Ask whether the schemas could be registered, and why not; changes nothing. Exit code 1: one could not."""
+    session = Session.of(context)
+    files = _files(folder)
+    url = session.registry
+    rows = session.run(lambda: _patiently(url, lambda registry: check(files, registry)))
+    refused = [row for row in rows if row.standing is Standing.INCOMPATIBLE]
+    words = str(IncompatibleSchemaError({row.subject: row.reasons for row in refused})) if refused else ""
+    cells = [(row.subject, row.standing) for row in rows]
+    session.output.show([asdict(row) for row in rows], Table(("subject", "standing"), cells), *filter(None, [words]))
+    if refused:
+        raise typer.Exit(ExitCode.NO)
+
+
+def _files(folder: Path | None) -> SchemaFiles:
+    if folder is not None and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder")
+    return SchemaFiles.shipped() if folder is None else SchemaFiles.from_folder(folder)
 
 
 @app.command("list")

@@ -6,11 +6,13 @@ import sys
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from chopar.avro import SchemaFiles
 from chopar.bus.kafka import KafkaBus
 from chopar.bus.loopback import require_loopback
 from chopar.health import Health
 from chopar.listener import serve
 from chopar.process import parser, run
+from services.schema_registry.handlers import Deletion
 from services.schema_registry.http import application
 from services.schema_registry.model import Schemas
 from services.schema_registry.settings import SchemaRegistrySettings
@@ -23,6 +25,7 @@ async def main(settings: SchemaRegistrySettings, _: argparse.Namespace, stop: as
     bus = KafkaBus(settings.kafka.bootstrap, insecure=settings.insecure)
     schemas = Schemas()
     topic = SchemaTopic(bus, schemas, write_timeout_seconds=settings.write_timeout_seconds)
+    deletion = Deletion(frozenset(SchemaFiles.shipped().texts), settings.permanent_deletion)
     metrics = CollectorRegistry()
     Gauge("chopar_schema_registry_schemas", "Schemas by id.", registry=metrics).set_function(lambda: schemas.count)
     Gauge(
@@ -35,7 +38,7 @@ async def main(settings: SchemaRegistrySettings, _: argparse.Namespace, stop: as
             Health(topic.missing, metrics),
             settings.http.address,
             asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED),
-            application(schemas, topic, metrics),
+            application(schemas, topic, metrics, deletion),
         )
         if following.done():
             await following

@@ -11,12 +11,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
+from chopar.avro.canonical import InvalidSchemaError, canonical_form
+from chopar.avro.compatibility import DEFAULT_LEVEL, Level
 from chopar.errors import ChoparError
 from chopar.identifiers import derived_uuid
-from services.schema_registry.avro_text import InvalidSchemaError, canonical_form
 
 MAX_ID = 2**31 - 1
 AVRO = "AVRO"
+_LEVELS = frozenset(Level)
 _KEPT = ("references", "metadata", "ruleSet")
 """Parts of a version that others may have written; kept and answered as they stand."""
 
@@ -44,6 +46,7 @@ class SchemaText:
 
     schema_id: int
     content: str
+    is_canonical: bool
     guid: str
     text: str
     rendered: bytes
@@ -71,6 +74,14 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Configured:
+    """A record changed the compatibility level of a subject, or of all without one of their own; None: taken away."""
+
+    subject: str | None
+    level: Level | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A record that changes nothing that is kept here."""
 
@@ -84,7 +95,7 @@ class Refused:
     reason: str
 
 
-Outcome: TypeAlias = Changed | Ignored | Refused
+Outcome: TypeAlias = Changed | Configured | Ignored | Refused
 
 
 class SchemaLog(Protocol):
@@ -98,8 +109,8 @@ class SchemaLog(Protocol):
         """
 
 
-Append: TypeAlias = Callable[[bytes, bytes], Awaitable[None]]
-"""Writes a key and a value, and returns once they were read back."""
+Append: TypeAlias = Callable[[bytes, bytes | None], Awaitable[None]]
+"""Writes a key and a value (None: a tombstone), and returns once they were read back."""
 
 
 @dataclass(slots=True)
@@ -119,6 +130,7 @@ class Schemas:
         self._guids: dict[str, int] = {}
         self._subjects: dict[str, _Subject] = {}
         self._uses: dict[int, set[tuple[str, int]]] = {}
+        self._levels: dict[str | None, Level] = {}
         self._highest = 0
         self.refused = 0
 
@@ -173,6 +185,19 @@ class Schemas:
                 return version
         return None
 
+    def level(self, subject: str | None = None) -> Level:
+        """The compatibility level that holds for a subject: its own, else that for all, else the default."""
+        return self._levels.get(subject) or self._levels.get(None) or DEFAULT_LEVEL
+
+    def own_level(self, subject: str | None) -> Level | None:
+        """The level that was set for a subject, or for all."""
+        return self._levels.get(subject)
+
+    def canonical(self, version: SchemaVersion) -> str | None:
+        """The canonical form of a version; None if it is no Avro schema that is understood here."""
+        text = self._texts[version.schema_id]
+        return text.content if text.is_canonical else None
+
     # Writing
 
     def proposal(self, subject: str, content: str, text: str) -> tuple[bytes, bytes]:
@@ -187,6 +212,23 @@ class Schemas:
         version = max((v.version for v in self.versions(subject, deleted=True)), default=0) + 1
         value = {"subject": subject, "version": version, "id": schema_id, "schema": text, "deleted": False}
         return schema_key(subject, version), render(value)
+
+    def soft_deletion(self, version: SchemaVersion) -> tuple[bytes, bytes]:
+        """Key and value of the record that marks a version as deleted; all else of it stays."""
+        value = json.loads(version.rendered)
+        if value["schemaType"] == AVRO:
+            del value["schemaType"]  # as it is registered
+        if value["guid"] == _derived_guid(self._texts[version.schema_id].content):
+            del value["guid"]
+        return schema_key(version.subject, version.version), render({**value, "deleted": True})
+
+    def mark(self) -> bytes:
+        """The value of a record that says nothing but the highest id that was ever given.
+
+        Compaction takes away every trace of a schema that was deleted for good, and its id must not be given again:
+        records that were written with it may still lie on the log.
+        """
+        return render({"highestId": self._highest})
 
     def apply(self, key: bytes | None, value: bytes | None) -> Outcome:
         """Take the next record of the log."""
@@ -207,6 +249,11 @@ class Schemas:
             return self._gone(subject, version) if value is None else self._schema(subject, version, value)
         if keytype == "DELETE_SUBJECT" and value is not None:
             return self._deleted(value)
+        if keytype == "CONFIG":
+            return self._configured(name.get("subject"), value)
+        if keytype == "NOOP":
+            highest = (_object(value) or {}).get("highestId")
+            self._highest = max(self._highest, highest if _is_number(highest) else 0)
         return Ignored(keytype) if isinstance(keytype, str) else Refused("its key has no keytype")
 
     def _schema(self, subject: str, version: int, value: bytes) -> Outcome:
@@ -221,7 +268,7 @@ class Schemas:
             return Refused("its value is of another subject or version than its key")
         kept = {part: body[part] for part in _KEPT if body.get(part)}
         kind = body.get("schemaType") or AVRO
-        content = _content(str(kind), text, kept)
+        content, is_canonical = _content(str(kind), text, kept)
         taken = self._texts.get(schema_id)
         if taken is not None and taken.content != content:
             return Refused(f"the id {schema_id} is taken by another schema")
@@ -230,8 +277,8 @@ class Schemas:
             return Refused(f"version {version} of this subject is taken by the id {present.schema_id}")
         if taken is None:
             given = body.get("guid")
-            guid = given if isinstance(given, str) and given not in self._guids else str(derived_uuid(content))
-            taken = self._add(schema_id, content, guid, text, str(kind), kept)
+            guid = given if isinstance(given, str) and given not in self._guids else _derived_guid(content)
+            taken = self._add(schema_id, content, is_canonical, guid, text, str(kind), kept)
         row = SchemaVersion(subject, version, schema_id, taken.guid, text, body.get("deleted") is True, b"")
         whole = {
             "subject": subject,
@@ -248,11 +295,18 @@ class Schemas:
         return Changed(subject, row)
 
     def _add(
-        self, schema_id: int, content: str, guid: str, text: str, kind: str, kept: Mapping[str, Any]
+        self,
+        schema_id: int,
+        content: str,
+        is_canonical: bool,
+        guid: str,
+        text: str,
+        kind: str,
+        kept: Mapping[str, Any],
     ) -> SchemaText:
         # The field leaves schemaType out where it is Avro, and old clients know no other.
         whole = {"schema": text, "guid": guid, **({} if kind == AVRO else {"schemaType": kind}), **kept}
-        found = SchemaText(schema_id, content, guid, text, render(whole))
+        found = SchemaText(schema_id, content, is_canonical, guid, text, render(whole))
         self._texts[schema_id] = found
         self._ids.setdefault(content, schema_id)
         self._guids.setdefault(guid, schema_id)
@@ -287,10 +341,42 @@ class Schemas:
                 known.versions[number] = replace(row, deleted=True)
         return Changed(subject, None)
 
+    def _configured(self, subject: Any, value: bytes | None) -> Outcome:
+        if subject is not None and not isinstance(subject, str):
+            return Refused("its key names no subject")
+        given = (_object(value) or {}).get("compatibilityLevel")
+        if given is None:  # others may set something else by such a record, which is not kept here
+            self._levels.pop(subject, None)
+            return Configured(subject, None)
+        if not isinstance(given, str) or given not in _LEVELS:
+            return Refused("it sets a compatibility level that there is not")
+        level = self._levels[subject] = Level(given)
+        return Configured(subject, level)
+
 
 def schema_key(subject: str, version: int) -> bytes:
     """The key of a version, byte for byte as the field writes it: compaction goes by bytes."""
     return render({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
+
+
+def level_key(subject: str | None) -> bytes:
+    """The key of a compatibility level; None: that for all."""
+    return render({"keytype": "CONFIG", "subject": subject, "magic": 0})
+
+
+def level_value(level: Level) -> bytes:
+    """The value that sets it."""
+    return render({"compatibilityLevel": level})
+
+
+def deletion_key(subject: str) -> bytes:
+    """The key of the record that marks all versions of a subject so far as deleted."""
+    return render({"keytype": "DELETE_SUBJECT", "subject": subject, "magic": 0})
+
+
+def deletion_value(subject: str, up_to: int) -> bytes:
+    """The value of that record."""
+    return render({"subject": subject, "version": up_to})
 
 
 NOOP_KEY = b'{"keytype":"NOOP","magic":0}'
@@ -302,13 +388,18 @@ def render(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def _content(kind: str, text: str, kept: Mapping[str, Any]) -> str:
+def _content(kind: str, text: str, kept: Mapping[str, Any]) -> tuple[str, bool]:
+    """What tells a schema from others, and whether it is its canonical form."""
     if kind == AVRO and not kept:
         try:
-            return canonical_form(text)
+            return canonical_form(text), True
         except InvalidSchemaError:
             pass  # another registry's older parser took it: it keeps its id, known by its very text
-    return json.dumps([kind, text, kept], sort_keys=True)
+    return json.dumps([kind, text, kept], sort_keys=True), False
+
+
+def _derived_guid(content: str) -> str:
+    return str(derived_uuid(content))
 
 
 def _object(raw: bytes | None) -> dict[str, Any] | None:

@@ -19,3 +19,6 @@ class SchemaRegistrySettings(ProcessSettings):
 
     write_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 12.0
     """How long a request to register may take: its turn, the broker, being read back. Without a broker it ends so."""
+
+    permanent_deletion: bool = False
+    """Whether schemas can be deleted for good. Records that were written with them cannot be read any more then."""

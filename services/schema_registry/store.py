@@ -15,7 +15,7 @@ from chopar.access import SCHEMA_WRITER
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, TopicPartition
 from chopar.errors import ChoparError, FencedError, TooLargeError, UnavailableError
 from chopar.topics import SCHEMAS
-from services.schema_registry.model import NOOP_KEY, Append, Changed, Refused, RequestRefusedError, Schemas
+from services.schema_registry.model import NOOP_KEY, Append, Changed, Configured, Refused, RequestRefusedError, Schemas
 
 PARTITION = TopicPartition(SCHEMAS.name, 0)
 WRITER = SCHEMA_WRITER
@@ -113,11 +113,22 @@ class SchemaTopic:
         self._next = offset + 1
         if isinstance(outcome, Refused):
             _log.error("schema_registry.record_refused", offset=offset, reason=outcome.reason)
-        elif isinstance(outcome, Changed) and outcome.version is not None and not self._missing:
-            row = outcome.version
-            _log.info(
-                "schema_registry.version_added", schema_subject=row.subject, version=row.version, id=row.schema_id
-            )
+        elif isinstance(outcome, Changed) and not self._missing:
+            self._say(outcome)
+
+        elif isinstance(outcome, Configured) and not self._missing:
+            level = outcome.level or "taken away"
+            _log.info("schema_registry.level_set", schema_subject=outcome.subject, level=level)
+
+    @staticmethod
+    def _say(changed: Changed) -> None:
+        row = changed.version
+        if row is None:
+            _log.warning("schema_registry.deleted", schema_subject=changed.subject)
+        else:
+            said = _log.warning if row.deleted else _log.info
+            event = "schema_registry.version_deleted" if row.deleted else "schema_registry.version_added"
+            said(event, schema_subject=row.subject, version=row.version, id=row.schema_id)
 
     async def _caught_up(self, reader: Reader, end: int) -> None:
         position = reader.position(PARTITION)
@@ -158,7 +169,10 @@ class SchemaTopic:
         except BaseException:
             self._drop_producer()
             raise
-        await self._append(NOOP_KEY, None)
+        written = b""
+        while written != (mark := self._schemas.mark()):  # what was read meanwhile counts too
+            await self._append(NOOP_KEY, mark)
+            written = mark
 
     async def _append(self, key: bytes, value: bytes | None) -> None:
         producer = self._producer

@@ -40,7 +40,7 @@ async def test_push_registers_what_is_shipped_under_the_names_of_the_records_and
 
 async def test_list_shows_every_version_as_a_table_too(tmp_path: Path) -> None:
     async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
-        for text in (TEXT, TEXT.replace("[]", '[{"name":"x","type":"int"}]')):
+        for text in (TEXT, TEXT.replace("[]", '[{"name":"x","type":"int","default":0}]')):
             (tmp_path / "R.avsc").write_text(text, encoding="utf-8")
             assert (await chopar("schema", "push", str(tmp_path), "--registry", url))[0] == ExitCode.DONE
         code, out, _ = await chopar("schema", "list", "--registry", url, "--format", "json")
@@ -52,6 +52,59 @@ async def test_list_shows_every_version_as_a_table_too(tmp_path: Path) -> None:
         _, table, _ = await chopar("schema", "list", "--registry", url)
         assert "subject" in table
         assert table.count("a.R") == 2
+
+
+async def test_push_registers_nothing_if_one_schema_does_not_fit_and_says_where_and_why(tmp_path: Path) -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        (tmp_path / "R.avsc").write_text(TEXT.replace("[]", '[{"name":"x","type":"int"}]'), encoding="utf-8")
+        assert (await chopar("schema", "push", str(tmp_path), "--registry", url))[0] == ExitCode.DONE
+        (tmp_path / "R.avsc").write_text(TEXT.replace("[]", '[{"name":"x","type":"string"}]'), encoding="utf-8")
+        (tmp_path / "A.avsc").write_text(TEXT.replace('"R"', '"A"'), encoding="utf-8")
+        (tmp_path / "S.avsc").write_text(TEXT.replace('"R"', '"S"'), encoding="utf-8")
+        code, out, err = await chopar("schema", "push", str(tmp_path), "--registry", url)
+        assert (code, out) == (ExitCode.NO, "")
+        lines = err.splitlines()
+        assert lines[0] == "chopar: a.R does not fit its earlier versions:"
+        assert lines[1] == "  x is string, but version 1 wrote int; keep that type, or use a field of another name"
+        assert len(lines) == 3, "each place once for each direction"
+        assert instance.schemas.subjects() == ["a.R"]
+        assert [row.version for row in instance.schemas.versions("a.R")] == [1]
+
+
+async def test_check_asks_without_registering(tmp_path: Path) -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        for name in "KLM":
+            (tmp_path / f"{name}.avsc").write_text(TEXT.replace('"R"', f'"{name}"'), encoding="utf-8")
+        assert (await chopar("schema", "push", str(tmp_path), "--registry", url))[0] == ExitCode.DONE
+        log = len(instance.bus.records("_schemas"))
+        added = '[{"name":"x","type":["null","int"],"default":null}]'
+        (tmp_path / "L.avsc").write_text(TEXT.replace('"R"', '"L"').replace("[]", added), encoding="utf-8")
+        (tmp_path / "N.avsc").write_text(TEXT.replace('"R"', '"N"'), encoding="utf-8")
+        code, out, err = await chopar("schema", "check", str(tmp_path), "--registry", url)
+        assert (code, err) == (ExitCode.DONE, "")
+        assert [line.split() for line in out.splitlines()] == [
+            ["subject", "standing"],
+            ["a.K", "registered"],
+            ["a.L", "compatible"],
+            ["a.M", "registered"],
+            ["a.N", "new"],
+        ]
+        required = '[{"name":"x","type":"int"}]'
+        (tmp_path / "M.avsc").write_text(TEXT.replace('"R"', '"M"').replace("[]", required), encoding="utf-8")
+        code, out, err = await chopar("schema", "check", str(tmp_path), "--registry", url)
+        assert (code, err) == (ExitCode.NO, "")
+        assert out.splitlines()[-2:] == [
+            "a.M does not fit its earlier versions:",
+            "  x is not in version 1 and has no default; give it one",
+        ]
+        code, out, _ = await chopar("schema", "check", str(tmp_path), "--registry", url, "--format", "json")
+        assert code == ExitCode.NO
+        assert json.loads(out)[2] == {
+            "subject": "a.M",
+            "standing": "incompatible",
+            "reasons": ["x is not in version 1 and has no default; give it one"],
+        }
+        assert len(instance.bus.records("_schemas")) == log, "nothing was written"
 
 
 async def test_push_says_what_was_new(tmp_path: Path) -> None:

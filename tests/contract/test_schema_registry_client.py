@@ -1,6 +1,7 @@
 """One suite of the port `SchemaRegistry`, on the in-memory twin and on the client against our registry over HTTP."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from chopar.errors import (
     ConfigurationError,
+    IncompatibleSchemaError,
     SchemaNotYetKnownError,
     SchemaRegistryUnavailableError,
     UnknownSchemaError,
@@ -19,6 +21,10 @@ from tests.schema_registry_fixture import Instance, listening, memory_bus
 TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
 OTHER = '{"type":"record","name":"S","namespace":"a","fields":[]}'
 UNKNOWN = 77
+
+
+def with_field(kind: str, **more: object) -> str:
+    return json.dumps({"type": "record", "name": "a.R", "fields": [{"name": "x", "type": kind, **more}]})
 
 
 class Clock:
@@ -88,6 +94,30 @@ async def test_the_text_comes_back_by_id(setting: Setting) -> None:
     assert await setting.reborn().text_of(schema_id) == TEXT
 
 
+async def test_an_incompatible_schema_is_refused_with_its_reasons(setting: Setting) -> None:
+    await setting.registry.register("a.R", with_field("int", default=0))
+    with pytest.raises(IncompatibleSchemaError, match="x is string, but version 1 wrote int") as caught:
+        await setting.registry.register("a.R", with_field("string"))
+    assert (caught.value.code, caught.value.retriable) == ("incompatible_schema", False)
+    assert list(caught.value.reasons) == ["a.R"]
+    assert isinstance(caught.value, ConfigurationError)
+    with pytest.raises(SchemaRegistryUnavailableError):
+        await setting.registry.id_of("a.R", with_field("string"))
+    await setting.registry.register("a.R", with_field("int", default=1))
+    await setting.registry.register("elsewhere", with_field("string"))
+    with pytest.raises(IncompatibleSchemaError, match="version 2"):
+        await setting.registry.register("a.R", with_field("long", default=0))
+
+
+async def test_what_means_the_same_is_the_same_schema_and_what_is_none_is_refused(setting: Setting) -> None:
+    schema_id = await setting.registry.register("a.R", TEXT)
+    other_text = '{"name": "a.R", "type": "record", "fields": []}'
+    assert await setting.registry.register("a.R", other_text) == schema_id
+    assert await setting.registry.id_of("a.R", other_text) == schema_id
+    with pytest.raises(ConfigurationError, match=r"a\.R: .*money"):
+        await setting.registry.register("a.R", '"money"')
+
+
 async def test_a_schema_that_was_never_pushed_has_no_id_yet(setting: Setting) -> None:
     await setting.registry.register("a.R", TEXT)
     with pytest.raises(SchemaRegistryUnavailableError, match="schema push"):
@@ -115,6 +145,37 @@ async def test_bad_input_05_an_id_that_appears_within_ten_seconds_is_found(setti
     setting.clock.seconds += 5
     assert await setting.registry.register("a.R", TEXT) == 1
     assert await setting.registry.text_of(1) == TEXT
+
+
+async def test_bad_input_05_a_stream_of_unknown_ids_is_waited_for_once_in_five_minutes(setting: Setting) -> None:
+    registry, clock = setting.registry, setting.clock
+    held, began = 0.0, clock.seconds
+    strangers = iter(range(1000, 100_000))
+    stranger = next(strangers)
+    while clock.seconds < began + 900:
+        clock.seconds += 0.5
+        try:
+            await registry.text_of(stranger)
+        except SchemaNotYetKnownError:
+            held += 0.5
+        except UnknownSchemaError:
+            stranger = next(strangers)
+    assert 30 <= held <= 31.5, "three waits of ten seconds in fifteen minutes"
+    schema_id = await registry.register("a.R", TEXT)
+    assert await setting.reborn().text_of(schema_id) == TEXT, "what the registry knows is found meanwhile"
+    clock.seconds += 300
+    with pytest.raises(SchemaNotYetKnownError):
+        await registry.text_of(next(strangers))
+
+
+async def test_bad_input_05_ids_that_come_up_together_are_waited_for_together(setting: Setting) -> None:
+    for unknown in (UNKNOWN, UNKNOWN + 1):
+        with pytest.raises(SchemaNotYetKnownError):
+            await setting.registry.text_of(unknown)
+        setting.clock.seconds += 5
+    for unknown in (UNKNOWN, UNKNOWN + 1):
+        with pytest.raises(UnknownSchemaError):
+            await setting.registry.text_of(unknown)
 
 
 async def test_bad_input_07_registry_down_what_is_cached_works_on(setting: Setting) -> None:
@@ -169,9 +230,3 @@ async def test_bad_input_07_a_half_written_cache_file_is_only_a_miss(tmp_path: P
         for path in (tmp_path / "cache").glob("*.json"):
             path.write_text(path.read_text("utf-8")[:9], encoding="utf-8")
         assert await setting.reborn().text_of(schema_id) == TEXT
-
-
-async def test_a_refused_schema_is_said_with_its_reason(tmp_path: Path) -> None:
-    async with over_http(tmp_path / "cache") as setting:
-        with pytest.raises(ConfigurationError, match=r"a\.R: .*money"):
-            await setting.registry.register("a.R", '"money"')

@@ -6,17 +6,26 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import ConfigCompatibilityLevel, Schema, SchemaRegistryClient, ServerConfig
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from chopar.avro import SchemaFiles, unframe
+from services.schema_registry.handlers import Deletion
 from tests.schema_registry_fixture import Instance, listening, memory_bus
 
 T = TypeVar("T")
 TEXT = json.dumps({"type": "record", "name": "R", "namespace": "a", "fields": [{"name": "x", "type": "int"}]})
-OTHER = json.dumps({"type": "record", "name": "R", "namespace": "a", "fields": [{"name": "x", "type": "long"}]})
+OTHER = json.dumps(
+    {
+        "type": "record",
+        "name": "R",
+        "namespace": "a",
+        "fields": [{"name": "x", "type": "int"}, {"name": "y", "type": ["null", "string"], "default": None}],
+    }
+)
+BROKEN = TEXT.replace('"int"', '"string"')
 
 
 class Client:
@@ -124,22 +133,98 @@ async def test_subjects_with_a_prefix_a_page_and_odd_names(client: Client) -> No
 
 async def test_types_config_mode_and_contexts(client: Client) -> None:
     assert await client(lambda c: c.get_schema_types()) == ["AVRO"]
-    assert await client(lambda c: c.get_compatibility()) == "NONE"
+    assert await client(lambda c: c.get_compatibility()) == "FULL_TRANSITIVE"
     assert await client(lambda c: c.get_global_mode()) == "READWRITE"
     assert await client(lambda c: c.get_contexts()) == ["."]
     assert await refused(client, lambda c: c.get_compatibility("a.R")) == (404, 40408)
     assert await refused(client, lambda c: c.get_mode("a.R")) == (404, 40409)
 
 
+async def test_an_incompatible_schema_is_refused(client: Client) -> None:
+    await client(lambda c: c.register_schema("a.R", Schema(TEXT)))
+    with pytest.raises(SchemaRegistryError, match=r"x is string, but version 1 wrote int.*FULL_TRANSITIVE") as caught:
+        await client(lambda c: c.register_schema("a.R", Schema(BROKEN)))
+    assert (caught.value.http_status_code, caught.value.error_code) == (409, 409)
+    assert await client(lambda c: c.get_versions("a.R")) == [1]
+    assert await client(lambda c: c.register_schema("a.R", Schema(OTHER))) == 2
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+async def test_compatibility_is_asked_without_registering(client: Client, verbose: bool) -> None:
+    await client(lambda c: c.register_schema("a.R", Schema(TEXT)))
+    await client(lambda c: c.register_schema("a.R", Schema(OTHER)))
+    for version in (1, "latest"):
+        for text, due in ((OTHER, True), (BROKEN, False)):
+            asked = Schema(text)
+            found = await client(lambda c, s=asked, v=version: c.test_compatibility("a.R", s, v, verbose=verbose))  # type: ignore[misc]
+            assert found is due
+    for text, due in ((OTHER, True), (BROKEN, False)):
+        asked = Schema(text)
+        found = await client(lambda c, s=asked: c.test_compatibility_all_versions("a.R", s, verbose=verbose))  # type: ignore[misc]
+        assert found is due
+    assert await client(lambda c: c.get_versions("a.R")) == [1, 2]
+    assert await refused(client, lambda c: c.test_compatibility("none", Schema(TEXT))) == (404, 40401)
+    assert await refused(client, lambda c: c.test_compatibility("a.R", Schema(TEXT), 9)) == (404, 40402)
+    assert await client(lambda c: c.test_compatibility_all_versions("none", Schema(TEXT)))
+
+
+async def test_levels_are_set_and_taken_away(client: Client) -> None:
+    await client(lambda c: c.register_schema("a.R", Schema(TEXT)))
+    await client(lambda c: c.set_compatibility(level="BACKWARD"))
+    assert await client(lambda c: c.get_compatibility()) == "BACKWARD"
+    config = ServerConfig(compatibility=ConfigCompatibilityLevel.NONE)
+    await client(lambda c: c.set_config("a.R", config))
+    assert await client(lambda c: c.get_compatibility("a.R")) == "NONE"
+    assert await client(lambda c: c.register_schema("a.R", Schema(BROKEN))) == 2
+    assert (await client(lambda c: c.delete_config("a.R"))).compatibility_level == "NONE"
+    assert await refused(client, lambda c: c.get_compatibility("a.R")) == (404, 40408)
+    assert await refused(client, lambda c: c.delete_config("a.R")) == (404, 40408)
+    assert (await client(lambda c: c.delete_config())).compatibility_level == "BACKWARD"
+    assert await client(lambda c: c.get_compatibility()) == "FULL_TRANSITIVE"
+    assert await refused(client, lambda c: c.set_compatibility(level="SOME")) == (422, 42203)
+    more = ServerConfig(compatibility=ConfigCompatibilityLevel.FULL, compatibility_group="g")
+    assert await refused(client, lambda c: c.set_config("a.R", more)) == (422, 42205)
+
+
+async def test_versions_and_subjects_are_deleted_in_two_steps() -> None:
+    instance = Instance(memory_bus(), deletion=Deletion(frozenset({"kept"}), for_good=True))
+    async with instance.following(), listening(instance.app) as url:
+        client = Client(url)
+        for subject in ("a.R", "kept"):
+            for text in (TEXT, OTHER):
+                await client(lambda c, s=subject, t=text: c.register_schema(s, Schema(t)))  # type: ignore[misc]
+        assert await refused(client, lambda c: c.delete_version("a.R", 1, permanent=True)) == (404, 40407)
+        assert await client(lambda c: c.delete_version("a.R", 1)) == 1
+        assert await refused(client, lambda c: c.delete_version("a.R", 1)) == (404, 40406)
+        assert await client(lambda c: c.get_versions("a.R")) == [2]
+        assert await client(lambda c: c.delete_version("a.R", 1, permanent=True)) == 1
+        assert await refused(client, lambda c: c.delete_version("a.R", 1, permanent=True)) == (404, 40402)
+        assert await refused(client, lambda c: c.delete_subject("a.R", permanent=True)) == (404, 40405)
+        assert await client(lambda c: c.delete_subject("a.R")) == [2]
+        assert await refused(client, lambda c: c.delete_subject("a.R")) == (404, 40404)
+        assert await client(lambda c: c.get_subjects()) == ["kept"]
+        assert await client(lambda c: c.delete_subject("a.R", permanent=True)) == [2]
+        assert await client(lambda c: c.get_subjects(deleted=True)) == ["kept"]
+        for call in (lambda c: c.delete_subject("a.R"), lambda c: c.delete_version("a.R", 1)):
+            assert await refused(client, call) == (404, 40401)
+        for call in (lambda c: c.delete_subject("kept"), lambda c: c.delete_version("kept", 1)):
+            assert await refused(client, call) == (422, 42205)
+        client.blocking.close()
+
+
+async def test_nothing_is_deleted_for_good_unless_that_is_switched_on(client: Client) -> None:
+    await client(lambda c: c.register_schema("a.R", Schema(TEXT)))
+    await client(lambda c: c.delete_subject("a.R"))
+    assert await refused(client, lambda c: c.delete_subject("a.R", permanent=True)) == (422, 42205)
+    assert await refused(client, lambda c: c.delete_version("a.R", 1, permanent=True)) == (422, 42205)
+    client.forget()
+    assert (await client(lambda c: c.get_schema(1))).schema_str == TEXT, "records that were written stay readable"
+    assert await client(lambda c: c.register_schema("a.R", Schema(TEXT))) == 1, "registered again, it is back"
+
+
 async def test_what_is_not_here_yet_says_so(client: Client) -> None:
     await client(lambda c: c.register_schema("a.R", Schema(TEXT)))
     calls: list[Callable[[SchemaRegistryClient], Any]] = [
-        lambda c: c.test_compatibility("a.R", Schema(OTHER)),
-        lambda c: c.test_compatibility_all_versions("a.R", Schema(OTHER)),
-        lambda c: c.delete_subject("a.R"),
-        lambda c: c.delete_version("a.R", 1),
-        lambda c: c.set_compatibility(level="FULL"),
-        lambda c: c.delete_config(),
         lambda c: c.update_global_mode("READONLY"),
         lambda c: c.update_mode("a.R", "READONLY"),
         lambda c: c.get_latest_with_metadata("a.R", {"owner": "x"}),

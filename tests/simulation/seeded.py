@@ -18,6 +18,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import encode_body, frame
+from chopar.avro.canonical import canonical_form
 from chopar.bus.consume import ConsumeLoop, ConsumeMetrics, ConsumeSettings, Handler
 from chopar.bus.memory import MemoryBus, SendFault
 from chopar.bus.port import Outgoing, Sent, TopicPartition, partition_of
@@ -87,8 +88,10 @@ def registered() -> InMemorySchemaRegistry:
     made = InMemorySchemaRegistry(lambda: 0.0)
     others = sorted(set(FILES.texts) - set(IDS))
     for number, record in enumerate([*sorted(IDS, key=IDS.__getitem__), *others], start=1):
+        content = canonical_form(FILES.texts[record])
         made._texts[number] = FILES.texts[record]
-        made._ids[record, FILES.texts[record]] = number
+        made._ids[content] = number
+        made._versions[record] = [content]
     return made
 
 

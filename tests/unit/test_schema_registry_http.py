@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chopar.health import AsgiApp
-from services.schema_registry.http import CONTENT_TYPES, MAX_BODY_BYTES, application
+from services.schema_registry.http import application
+from services.schema_registry.http_call import CONTENT_TYPES, MAX_BODY_BYTES
 from services.schema_registry.model import schema_key
 from tests.schema_registry_fixture import Instance, memory_bus, until
 
 TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
-OTHER = '{"type":"record","name":"S","namespace":"a","fields":[]}'
+OTHER = '{"type":"record","name":"R","namespace":"a","fields":[{"name":"x","type":"int","default":0}]}'
 
 
 def client_of(app: AsgiApp) -> httpx2.AsyncClient:
@@ -65,8 +66,8 @@ async def test_the_answers_have_exactly_the_fields_shape(api: httpx2.AsyncClient
         "/schemas/ids/1/subjects": ["a.R"],
         "/schemas/ids/1/versions": [{"subject": "a.R", "version": 1}],
         f"/schemas/guids/{guid}": {"schema": TEXT, "guid": guid},
-        "/config": {"compatibilityLevel": "NONE"},
-        "/config/a.R?defaultToGlobal=true": {"compatibilityLevel": "NONE"},
+        "/config": {"compatibilityLevel": "FULL_TRANSITIVE"},
+        "/config/a.R?defaultToGlobal=true": {"compatibilityLevel": "FULL_TRANSITIVE"},
         "/mode": {"mode": "READWRITE"},
         "/mode/a.R?defaultToGlobal=TRUE": {"mode": "READWRITE"},
         "/contexts": ["."],
@@ -104,16 +105,69 @@ async def test_unknown_routes_and_methods_are_answered_in_json_too(api: httpx2.A
 
 
 async def test_what_is_not_here_yet_says_so(api: httpx2.AsyncClient) -> None:
-    for method, path in (
-        ("DELETE", "/subjects/a.R"),
-        ("DELETE", "/subjects/a.R/versions/1"),
-        ("PUT", "/config"),
-        ("DELETE", "/config/a.R"),
-        ("PUT", "/mode"),
-        ("POST", "/compatibility/subjects/a.R/versions/latest"),
-        ("POST", "/compatibility/subjects/a.R/versions"),
-    ):
+    for method, path in (("PUT", "/mode"), ("DELETE", "/mode/a.R"), ("GET", "/subjects/a.R/metadata")):
         assert "yet" in is_error(await api.request(method, path), 501, 501)
+
+
+BROKEN = '{"type":"record","name":"R","namespace":"a","fields":[{"name":"x","type":"string"}]}'
+
+
+async def test_an_incompatible_schema_is_refused_and_asked_for_with_its_reasons(api: httpx2.AsyncClient) -> None:
+    await push(api)
+    await push(api, text=OTHER)
+    said = is_error(await api.post("/subjects/a.R/versions", json={"schema": BROKEN}), 409, 409)
+    assert said.startswith(
+        'Schema being registered is incompatible with an earlier schema for subject "a.R", details: ['
+    )
+    reasons = [
+        "x is string, but version 2 wrote int; keep that type, or use a field of another name",
+        "x is string, but readers with version 2 expect int; keep that type, or use a field of another name",
+        "x is not in version 1 and has no default; give it one",
+    ]
+    assert said.endswith(f"[{'; '.join(reasons)}], {{compatibility: 'FULL_TRANSITIVE'}}")
+    for path, due in (("", reasons), ("/latest", reasons[:2]), ("/1", reasons[2:])):
+        url = f"/compatibility/subjects/a.R/versions{path}"
+        assert (await api.post(url, json={"schema": BROKEN})).json() == {"is_compatible": False}
+        told = (await api.post(f"{url}?verbose=true", json={"schema": BROKEN})).json()
+        assert told == {"is_compatible": False, "messages": due}
+        assert (await api.post(f"{url}?verbose=true", json={"schema": OTHER})).json() == {"is_compatible": True}
+    is_error(await api.post("/compatibility/subjects/a.R/versions/0", json={"schema": OTHER}), 422, 42202)
+    is_error(await api.post("/compatibility/subjects/a.R/versions", json={"schema": "{"}), 422, 42201)
+    assert (await api.get("/subjects/a.R/versions")).json() == [1, 2]
+
+
+async def test_levels(api: httpx2.AsyncClient) -> None:
+    await push(api)
+    is_error(await api.get("/config/a.R"), 404, 40408)
+    is_error(await api.delete("/config/a.R"), 404, 40408)
+    assert (await api.put("/config/a.R", json={"compatibility": "none"})).json() == {"compatibility": "NONE"}
+    assert (await api.get("/config/a.R")).json() == {"compatibilityLevel": "NONE"}
+    assert (await api.post("/compatibility/subjects/a.R/versions/1", json={"schema": '"int"'})).json() == {
+        "is_compatible": True
+    }
+    assert (await api.put("/config", json={"compatibility": "FULL", "alias": None})).json() == {"compatibility": "FULL"}
+    assert (await api.get("/config/b?defaultToGlobal=true")).json() == {"compatibilityLevel": "FULL"}
+    assert (await api.delete("/config/a.R")).json() == {"compatibilityLevel": "NONE"}
+    for body, number in (
+        ({}, 42203),
+        ({"compatibility": "SOME"}, 42203),
+        ({"compatibility": 3}, 42203),
+        ({"compatibility": "FULL", "compatibilityGroup": "g"}, 42205),
+    ):
+        is_error(await api.put("/config", json=body), 422, number)
+    is_error(await api.put("/config/%20", json={"compatibility": "FULL"}), 422, 42208)
+
+
+async def test_deletion_of_the_latest_and_of_nothing(api: httpx2.AsyncClient) -> None:
+    await push(api)
+    await push(api, text=OTHER)
+    assert (await api.delete("/subjects/a.R/versions/latest")).json() == 2
+    is_error(await api.delete("/subjects/a.R/versions/x"), 422, 42202)
+    is_error(await api.delete("/subjects/a.R/versions/7"), 404, 40402)
+    is_error(await api.delete("/subjects/none/versions/latest"), 404, 40401)
+    is_error(await api.delete("/subjects/none"), 404, 40401)
+    assert (await api.delete("/subjects/a.R")).json() == [1]
+    assert (await api.get("/subjects?deleted=true")).json() == ["a.R"]
 
 
 BAD_BODIES: dict[str, bytes] = {

@@ -6,15 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.schema_registry.avro_text import canonical_form
+from chopar.avro.canonical import canonical_form
+from chopar.avro.compatibility import Level
 from services.schema_registry.model import (
     MAX_ID,
     NOOP_KEY,
     Changed,
+    Configured,
     Ignored,
+    Outcome,
     Refused,
     RequestRefusedError,
     Schemas,
+    level_key,
     schema_key,
 )
 
@@ -23,9 +27,7 @@ def text(name: str, **more: object) -> str:
     return json.dumps({"type": "record", "name": name, "fields": [], **more})
 
 
-def put(
-    schemas: Schemas, subject: str, version: int, schema_id: int, schema: str, **more: object
-) -> Changed | Ignored | Refused:
+def put(schemas: Schemas, subject: str, version: int, schema_id: int, schema: str, **more: object) -> Outcome:
     value = {"subject": subject, "version": version, "id": schema_id, "schema": schema, "deleted": False, **more}
     return schemas.apply(schema_key(subject, version), json.dumps(value).encode())
 
@@ -106,8 +108,60 @@ def test_bad_records_are_refused_and_the_rest_goes_on() -> None:
 def test_records_that_say_nothing_here_are_ignored() -> None:
     schemas = Schemas()
     assert schemas.apply(NOOP_KEY, None) == Ignored("NOOP")
-    assert schemas.apply(b'{"keytype":"CONFIG","subject":null,"magic":0}', b"{}") == Ignored("CONFIG")
+    assert schemas.apply(b'{"keytype":"MODE","subject":null,"magic":0}', b'{"mode":"READWRITE"}') == Ignored("MODE")
     assert schemas.refused == 0
+
+
+def test_levels_are_read_in_the_fields_format_and_fall_back() -> None:
+    schemas = Schemas()
+    assert level_key(None) == b'{"keytype":"CONFIG","subject":null,"magic":0}'
+    assert level_key("a") == b'{"keytype":"CONFIG","subject":"a","magic":0}'
+    assert schemas.level("a") is Level.FULL_TRANSITIVE
+    assert schemas.apply(level_key(None), b'{"compatibilityLevel":"BACKWARD"}') == Configured(None, Level.BACKWARD)
+    assert schemas.level("a") is Level.BACKWARD
+    value = b'{"subject":"a","compatibilityLevel":"NONE","normalize":true}'
+    assert schemas.apply(level_key("a"), value) == Configured("a", Level.NONE)
+    assert (schemas.level("a"), schemas.level("b"), schemas.own_level("b")) == (Level.NONE, Level.BACKWARD, None)
+    assert schemas.apply(level_key("a"), b'{"normalize":true}') == Configured("a", None), "what is not kept here"
+    schemas.apply(level_key(None), None)
+    assert (schemas.level("a"), schemas.level()) == (Level.FULL_TRANSITIVE, Level.FULL_TRANSITIVE)
+    for key, bad in (
+        (level_key("a"), b'{"compatibilityLevel":"SOME"}'),
+        (level_key("a"), b'{"compatibilityLevel":{}}'),
+        (b'{"keytype":"CONFIG","subject":3,"magic":0}', b"{}"),
+    ):
+        assert isinstance(schemas.apply(key, bad), Refused)
+
+
+def test_an_id_is_not_given_again_when_compaction_has_taken_every_trace_of_it() -> None:
+    schemas = Schemas()
+    register(schemas, "a", text("R"))
+    register(schemas, "b", text("S"))
+    mark = schemas.mark()
+    again = Schemas()
+    again.apply(NOOP_KEY, mark)
+    put(again, "a", 1, 1, text("R"))
+    assert again.next_id == 3
+    assert isinstance(again.apply(NOOP_KEY, b'{"highestId":"x"}'), Ignored)
+    assert again.next_id == 3
+
+
+def test_a_version_of_another_registry_keeps_what_it_has_when_it_is_marked_as_deleted() -> None:
+    schemas = Schemas()
+    put(schemas, "a", 1, 4, "message A {}", schemaType="PROTOBUF", guid="of-theirs", references=[{"name": "x"}])
+    put(schemas, "b", 1, 5, text("R"))
+    for subject, due in (
+        ("a", {"schemaType": "PROTOBUF", "guid": "of-theirs", "references": [{"name": "x"}]}),
+        ("b", {}),
+    ):
+        [row] = schemas.versions(subject)
+        key, value = schemas.soft_deletion(row)
+        assert key == schema_key(subject, 1)
+        expected = {"subject": subject, "version": 1, "id": row.schema_id, "schema": row.text, "deleted": True, **due}
+        assert json.loads(value) == expected
+        schemas.apply(key, value)
+        assert schemas.versions(subject) == []
+        assert [found.deleted for found in schemas.versions(subject, deleted=True)] == [True]
 
 
 def test_a_deleted_version_leaves_the_lists_but_its_id_stays() -> None:

@@ -36,7 +36,7 @@ async def test_what_is_written_is_the_fields_format() -> None:
     async with Instance(bus).following() as instance:
         await add(instance, "a.R", text("R"))
     noop, record = bus.records("_schemas")
-    assert (noop.key, noop.value) == (NOOP_KEY, None)
+    assert (noop.key, noop.value) == (NOOP_KEY, b'{"highestId":0}')
     assert record.key == b'{"keytype":"SCHEMA","subject":"a.R","version":1,"magic":1}'
     assert record.value is not None
     assert json.loads(record.value) == {

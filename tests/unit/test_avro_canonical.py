@@ -7,11 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chopar.avro import SchemaFiles
-from services.schema_registry.avro_text import MAX_DEPTH, InvalidSchemaError, canonical_form
+from chopar.avro.canonical import MAX_DEPTH, InvalidSchemaError, canonical_form
 
 
 def record(fields: object, **more: object) -> str:
     return json.dumps({"type": "record", "name": "R", "namespace": "a.b", "fields": fields, **more})
+
+
+def record_type(fields: object) -> dict[str, object]:
+    return {"type": "record", "name": "Inner", "fields": fields}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,26 @@ def test_what_readers_could_see_makes_another_schema(other: str) -> None:
     assert canonical_form(record([{"name": "x", "type": "int", "default": 0}])) != canonical_form(other)
 
 
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        (["null", "string"], None),
+        (["null", "string"], "a"),
+        ("long", -(2**63)),
+        ("double", "NaN"),
+        ("double", 1),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4}, "\u00ff"),
+        ({"type": "fixed", "name": "F", "size": 2}, "ab"),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, "A"),
+        ({"type": "map", "values": {"type": "array", "items": "boolean"}}, {"a": [True]}),
+        (record_type([{"name": "y", "type": "int", "default": 0}]), {}),
+        (["null", "R"], None),
+    ],
+)
+def test_a_default_that_is_a_value_is_taken(kind: object, default: object) -> None:
+    canonical_form(record([{"name": "x", "type": kind, "default": default}]))
+
+
 def test_the_shipped_schemas_are_valid_and_differ() -> None:
     texts = SchemaFiles.shipped().texts
     assert len({canonical_form(text) for text in texts.values()}) == len(texts)
@@ -71,6 +95,18 @@ INVALID = {
     "field_without_type": record([{"name": "x"}]),
     "field_name_with_dash": record([{"name": "x-y", "type": "int"}]),
     "wrong_default": record([{"name": "x", "type": "int", "default": "one"}]),
+    "default_of_no_branch": record(
+        [{"name": "x", "type": ["null", {"type": "bytes", "logicalType": "d"}], "default": 0}]
+    ),
+    "default_out_of_range": record([{"name": "x", "type": "int", "default": 2**31}]),
+    "default_no_symbol": record(
+        [{"name": "x", "type": {"type": "enum", "name": "E", "symbols": ["A"]}, "default": "B"}]
+    ),
+    "default_too_short": record([{"name": "x", "type": {"type": "fixed", "name": "F", "size": 2}, "default": "a"}]),
+    "default_without_a_field": record(
+        [{"name": "x", "type": record_type([{"name": "y", "type": "int"}]), "default": {}}]
+    ),
+    "default_with_a_wrong_item": record([{"name": "x", "type": {"type": "array", "items": "int"}, "default": ["a"]}]),
     "order_is_a_list": record([{"name": "x", "type": "int", "order": []}]),
     "name_with_dash": '{"type":"record","name":"a-b","fields":[]}',
     "name_is_a_number": '{"type":"record","name":3,"fields":[]}',

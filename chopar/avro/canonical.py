@@ -21,6 +21,8 @@ _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "b
 _NAMED = frozenset({"record", "error", "enum", "fixed"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ORDERS = ("ascending", "descending", "ignore")
+_RANGES = {"int": 2**31, "long": 2**63}
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # JSON has no others for them
 _STUMBLES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What fastavro raises, its own error apart, on attributes of a wrong kind."""
 
@@ -39,9 +41,11 @@ def canonical_form(text: str) -> str:
     """
     schema = _json(text)
     _check_depth(schema)
-    canonical = _Walk().schema(schema, "", "the schema")
+    walk = _Walk()
+    canonical = walk.schema(schema, "", "the schema")
+    walk.check_defaults()
     try:
-        fastavro.parse_schema(schema)  # what the walk leaves out: default values, logical types
+        fastavro.parse_schema(schema)  # what the walk leaves out: logical types, defaults of enums
     except (fastavro.schema.SchemaParseException, *_STUMBLES) as error:
         raise InvalidSchemaError(_short(str(error)) or "it does not parse") from error
     return json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -95,6 +99,39 @@ class _Walk:
 
     def __init__(self) -> None:
         self._named: set[str] = set()
+        self._definitions: dict[str, Any] = {}
+        self._defaults: list[tuple[str, Any, Any]] = []
+
+    def check_defaults(self) -> None:
+        """Refuse a default that is no value of its field: a reader would be given it all the same."""
+        for where, schema, default in self._defaults:
+            if not self._is_value(default, schema):
+                raise InvalidSchemaError(f"{where}: the default is no value of the field's type")
+
+    def _is_value(self, value: Any, schema: Any) -> bool:
+        if isinstance(schema, list):
+            return any(self._is_value(value, branch) for branch in schema)
+        schema = self._definitions.get(schema, schema) if isinstance(schema, str) else schema
+        kind = schema["type"] if isinstance(schema, dict) else schema
+        if kind in _RANGES:
+            return type(value) is int and -_RANGES[kind] <= value < _RANGES[kind]
+        if kind in ("float", "double"):
+            return type(value) in (int, float) or value in _NO_NUMBERS
+        if kind in ("bytes", "fixed"):
+            is_text = isinstance(value, str) and all(ord(character) < 256 for character in value)
+            return is_text and (kind == "bytes" or len(value) == schema["size"])
+        if kind == "enum":
+            return value in schema["symbols"]
+        if kind == "array":
+            return isinstance(value, list) and all(self._is_value(item, schema["items"]) for item in value)
+        if kind == "map":
+            return isinstance(value, dict) and all(self._is_value(item, schema["values"]) for item in value.values())
+        if kind in ("record", "error"):
+            return isinstance(value, dict) and all(
+                self._is_value(value[field["name"]], field["type"]) if field["name"] in value else "default" in field
+                for field in schema["fields"]
+            )
+        return value is None if kind == "null" else isinstance(value, bool if kind == "boolean" else str)
 
     def schema(self, schema: Any, namespace: str, where: str) -> Any:
         if isinstance(schema, str):
@@ -161,6 +198,7 @@ class _Walk:
                 raise InvalidSchemaError(f'{where}: "size" must be a number of bytes')
         else:
             canonical["fields"] = self._fields(schema.get("fields"), inner, full)
+        self._definitions[full] = canonical
         return canonical
 
     @staticmethod
@@ -195,6 +233,8 @@ class _Walk:
                 raise InvalidSchemaError(f'{where}: "order" is none of {", ".join(_ORDERS)}')
             seen.add(name)
             canonical.append({**field, "type": self.schema(field["type"], namespace, where)})
+            if "default" in field:
+                self._defaults.append((where, canonical[-1]["type"], field["default"]))
         return canonical
 
 
