@@ -48,8 +48,8 @@ manifests: $(VENV)/.dev ## make compose.yaml and the Kubernetes manifests from t
 lists: $(VENV)/.dev ## make the lists (TOML) from the facts (CSV)
 	$(BIN)/python -m gateway.lists.convert
 
-schemas: $(VENV)/.dev ## prove each model equal to its Avro record
-	$(BIN)/pytest -q tests/unit/test_messages.py
+schemas: $(VENV)/.dev ## prove each model equal to its Avro record, and each record fit for what earlier releases wrote
+	$(BIN)/pytest -q tests/unit/test_messages.py tests/unit/test_released_schemas.py
 
 # One process more than there are cores, as much of a run is waiting for real processes. These start hundreds of times,
 # so what Python compiles is kept, whatever it is told elsewhere.

@@ -89,7 +89,10 @@ async def _checked(subject: str, text: str, registry: "httpx2.AsyncClient") -> C
         return Checked(subject, Standing.REGISTERED)
     if await _ask(registry, "GET", f"{path}/versions", may_lack=True) is None:
         return Checked(subject, Standing.NEW)
-    answer = await _ask(registry, "POST", f"/compatibility{path}/versions?verbose=true", body, about=subject)
+    all_versions, verbose = f"/compatibility{path}/versions", "?verbose=true"
+    answer = await _ask(registry, "POST", f"{all_versions}{verbose}", body, about=subject, may_lack=True)
+    if answer is None:  # some registries compare with one version only
+        answer = await _ask(registry, "POST", f"{all_versions}/latest{verbose}", body, about=subject)
     if answer["is_compatible"]:
         return Checked(subject, Standing.COMPATIBLE)
     said = tuple(map(str, answer.get("messages", ()))) or ("the schema registry does not say why",)

@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from chopar.avro import SchemaFiles
 from chopar.broker.jars import ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.kafka_node import KafkaNode, new_cluster_id
-from chopar.errors import ConfigurationError, SchemaRegistryUnavailableError
+from chopar.errors import ConfigurationError, IncompatibleSchemaError, SchemaRegistryUnavailableError
 from chopar.schema_registry import HttpSchemaRegistry
 from tests.kafka_fixture import free_ports, run_node
 
@@ -183,6 +184,46 @@ async def test_bad_schemas_are_refused_and_nothing_is_written(bootstrap: str, tm
         async with httpx2.AsyncClient(base_url=process.url) as plain:
             assert (await plain.get(f"/subjects/{name}/versions")).status_code == 404
     assert "Traceback" not in (tmp_path / "log").read_text("utf-8")
+
+
+def with_field(name: str, kind: str, **more: object) -> str:
+    return json.dumps({"type": "record", "name": f"R{name}", "fields": [{"name": "x", "type": kind, **more}]})
+
+
+async def test_bad_input_08_an_incompatible_schema_is_refused_after_a_restart_and_by_the_next_writer_too(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    name, free = fresh(), fresh()
+    async with running(bootstrap, tmp_path / "log") as first, client(first) as registry:
+        schema_id = await registry.register(name, with_field(name, "int", default=0))
+        await registry.register(free, with_field(free, "int"))
+        async with httpx2.AsyncClient(base_url=first.url, timeout=30) as plain:
+            answer = await plain.put(f"/config/{free}", json={"compatibility": "NONE"})
+            assert answer.status_code == 200
+            refused = await plain.post(f"/subjects/{name}/versions", json={"schema": with_field(name, "string")})
+            assert (refused.status_code, refused.json()["error_code"]) == (409, 409)
+            assert "x is string, but version 1 wrote int" in refused.json()["message"]
+        first.kill()
+    async with running(bootstrap, tmp_path / "log") as second, running(bootstrap, tmp_path / "other") as third:
+        for process in (second, third):  # each takes the pen from the one before
+            async with client(process) as registry:
+                with pytest.raises(IncompatibleSchemaError, match="x is string, but version 1 wrote int"):
+                    await registry.register(name, with_field(name, "string"))
+                await registry.register(free, with_field(free, "string" if process is second else "bytes"))
+                assert await registry.id_of(name, with_field(name, "int", default=0)) == schema_id
+                with pytest.raises(SchemaRegistryUnavailableError, match="not registered"):
+                    await registry.id_of(name, with_field(name, "string"))
+        async with httpx2.AsyncClient(base_url=third.url, timeout=30) as plain:
+            assert (await plain.get(f"/subjects/{name}/versions")).json() == [1]
+            assert (await plain.get(f"/subjects/{free}/versions")).json() == [1, 2, 3]
+            # What processes look up stays, and nothing goes for good, unless the process was started so.
+            shipped = next(iter(SchemaFiles.shipped().texts))
+            assert (await plain.delete(f"/subjects/{shipped}")).json()["error_code"] == 42205
+            assert (await plain.delete(f"/subjects/{free}")).json() == [1, 2, 3]
+            assert (await plain.delete(f"/subjects/{free}?permanent=true")).json()["error_code"] == 42205
+            assert (await plain.get(f"/schemas/ids/{schema_id}")).status_code == 200
+    for log in ("log", "other"):
+        assert "Traceback" not in (tmp_path / log).read_text("utf-8")
 
 
 async def test_the_broker_is_killed_and_comes_back_reads_go_on_and_writes_again(tmp_path: Path) -> None:

@@ -296,6 +296,18 @@ async def test_bad_input_05_an_unknown_schema_in_an_answer_is_dropped_after_ten_
     assert await follow(exchange) == ["delivered paper-a"]
 
 
+async def test_bad_input_05_answers_with_ever_new_unknown_schemas_hold_up_the_others_once(rig: Rig) -> None:
+    exchange = await rig.ask()
+    await rig.resolve(exchange)
+    for number in range(20):
+        await rig.provide(exchange, body=frame(UNKNOWN_SCHEMA + number, b"x"))
+    await rig.provide(exchange)
+    assert await one(exchange) == "resolved"
+    await says_nothing(exchange)
+    rig.monotonic = 10.0
+    assert await follow(exchange) == ["delivered paper-a"]
+
+
 @pytest.mark.parametrize("topic", ["demand.resolved", "evidence.provided"])
 async def test_an_envelope_that_cannot_be_read_yet_holds_up_what_comes_after_it(rig: Rig, topic: str) -> None:
     exchange = await rig.ask()
