@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from chopar.observe import mask
 from services.schema_registry.handlers import (
     MAX_SUBJECT_CHARACTERS,
     Deletion,
@@ -296,7 +297,8 @@ async def _not_here_yet(*_: object) -> bytes:
 
 
 def _compared(call: Call, said: list[str]) -> dict[str, Any]:
-    return {"is_compatible": not said, **({"messages": said} if said and call.flag("verbose") else {})}
+    shown = [mask(sentence) for sentence in said] if call.flag("verbose") else []
+    return {"is_compatible": not said, **({"messages": shown} if shown else {})}
 
 
 def _version_number(text: str) -> int | None:

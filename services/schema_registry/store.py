@@ -118,7 +118,7 @@ class SchemaTopic:
 
         elif isinstance(outcome, Configured) and not self._missing:
             level = outcome.level or "taken away"
-            _log.info("schema_registry.level_set", schema_subject=outcome.subject, level=level)
+            _log.info("schema_registry.level_set", schema_subject=outcome.subject, compatibility=level)
 
     @staticmethod
     def _say(changed: Changed) -> None:

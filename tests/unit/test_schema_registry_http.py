@@ -12,6 +12,7 @@ from chopar.health import AsgiApp
 from services.schema_registry.http import application
 from services.schema_registry.http_call import CONTENT_TYPES, MAX_BODY_BYTES
 from services.schema_registry.model import schema_key
+from tests.builders import PERSON
 from tests.schema_registry_fixture import Instance, memory_bus, until
 
 TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
@@ -134,6 +135,15 @@ async def test_an_incompatible_schema_is_refused_and_asked_for_with_its_reasons(
     is_error(await api.post("/compatibility/subjects/a.R/versions/0", json={"schema": OTHER}), 422, 42202)
     is_error(await api.post("/compatibility/subjects/a.R/versions", json={"schema": "{"}), 422, 42201)
     assert (await api.get("/subjects/a.R/versions")).json() == [1, 2]
+
+
+async def test_a_number_in_the_name_of_a_field_is_not_repeated(api: httpx2.AsyncClient) -> None:
+    await push(api)
+    text = json.dumps({"type": "record", "name": "a.R", "fields": [{"name": f"p_{PERSON}", "type": "int"}]})
+    for path in ("/subjects/a.R/versions", "/compatibility/subjects/a.R/versions?verbose=true"):
+        answer = await api.post(path, json={"schema": text})
+        assert "has no default" in answer.text
+        assert PERSON not in answer.text
 
 
 async def test_levels(api: httpx2.AsyncClient) -> None:
