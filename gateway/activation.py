@@ -148,7 +148,8 @@ async def activate(
     records = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
     texts = {record: files.texts[record] for record in records}
     files_of_lists = {name: content for name, content in lists.items() if name in FILES}
-    require_sound(ListVersion.from_files(files_of_lists), day_of(clock()))
+    version = ListVersion.from_files(files_of_lists)  # held, so that it is not read again when it is written
+    require_sound(version, day_of(clock()))
     written = [
         AcceptedSchema(record=r, sha256=hashlib.sha256(t.encode()).digest(), id=await registry.id_of(r, t))
         for r, t in texts.items()

@@ -7,10 +7,11 @@ touches a disk.
 
 import hashlib
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from chopar.errors import LawUnreadableError
 from chopar.identifiers import AgencyId, DocumentType, EvidenceType, ProcedureId
@@ -52,7 +53,7 @@ def bundle_digest(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ListVersion:
     """Everything that the resolver reads, in one version.
 
@@ -96,7 +97,7 @@ class ListVersion:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "ListVersion":
-        """Read a bundle.
+        """Read a bundle; what somebody still holds of the same lists is not read again.
 
         Args:
             files: content by name.
@@ -111,6 +112,14 @@ class ListVersion:
                 f"a bundle of lists holds {', '.join(FILES)}; missing: {', '.join(missing) or 'none'}, "
                 f"unknown: {', '.join(unknown) or 'none'}"
             )
+        digest, said = bundle_digest(files), bundle_digest({name: files[name] for name in FILES})
+        known = _held.get(said)
+        if known is not None:
+            return known if known.digest == digest else replace(known, digest=digest)
+        return _held.setdefault(said, cls._from_files(files, digest))
+
+    @classmethod
+    def _from_files(cls, files: Mapping[str, bytes], digest: str) -> "ListVersion":
         read = {name: ListFile(name, files[name]) for name in FILES}
         procedures: dict[ProcedureId, Procedure] = {}
         legal_bases: dict[ProcedureId, LegalBasis] = {}
@@ -119,7 +128,7 @@ class ListVersion:
             _add(procedures, procedure.id, procedure, table)
             legal_bases[procedure.id] = LegalBasis.read(table, procedure.id)
         lists = _indexed(
-            digest=bundle_digest(files),
+            digest=digest,
             agencies=_by_key(read[AGENCIES].tables("agency"), Agency.read, lambda entry: entry.id),
             memberships=tuple(Membership.read(table) for table in read[GROUPS].tables("member", "group")),
             procedures=procedures,
@@ -159,6 +168,11 @@ class ListVersion:
     def coverage_of(self, entry: ProhibitedEntry) -> str:
         """How complete the list that an entry belongs to is known here: "knows 6 of 32", else "not complete"."""
         return self._coverage_texts.get(entry.coverage, NOT_COMPLETE)
+
+
+_held: WeakValueDictionary[str, ListVersion] = WeakValueDictionary()
+"""The versions that are in use, by the digest of their lists alone: a change of fetch mode, secret or schemas brings
+another bundle with the same lists."""
 
 
 def _add(entries: dict[_Key, _Entry], key: _Key, entry: _Entry, table: Table) -> None:

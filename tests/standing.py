@@ -9,11 +9,13 @@ from chopar.avro import SchemaFiles, encode_body, frame
 from chopar.messages.demand import Demand, FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from gateway.bundle import list_files, with_schemas
-from gateway.list_version import bundle_digest
+from gateway.list_version import ListVersion, bundle_digest
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, Standing, secret_check
 from tests.builders import NOW
 
 LISTS = Path(__file__).resolve().parent.parent / "gateway" / "lists"
+COMMITTED = ListVersion.from_files(list_files(LISTS))
+"""Held for as long as tests run, so that none of those that activate these lists reads them again."""
 FILES = SchemaFiles.shipped()
 SECRET = b"a secret for tests, of 32 bytes."
 RECORDS = sorted({model.RECORD for model in (*ACCEPTED, *OUTPUTS, ListActivated, ListMark)})
