@@ -203,6 +203,8 @@ async def test_a_holder_corrects_by_itself_what_it_has_said(world: World) -> Non
     assert (recorded.access.because, recorded.access.correction_id) == ("corrected", DISPUTE)
     assert await world.handler.corrected(request(expires_at=NOW), 2, DISPUTE) == Outputs()
     assert demand_id() == said.demand_id
+    world.reading_takes = timedelta(days=8)
+    assert await world.handler.corrected(request(), 2, DISPUTE) == Outputs(), "it expired while the register was read"
 
 
 async def test_a_request_that_cannot_be_answered_again_keeps_nobody_else_from_being_told(world: World) -> None:
