@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 
 from chopar.avro.canonical import InvalidSchemaError, canonical_form
 from chopar.avro.compatibility import Level, reasons
-from services.schema_registry.model import (
+from services.schema_registry.log_records import (
     NOOP_KEY,
-    RequestRefusedError,
-    SchemaLog,
-    Schemas,
-    SchemaVersion,
     deletion_key,
     deletion_value,
     level_key,
     level_value,
     schema_key,
 )
+from services.schema_registry.model import RequestRefusedError, SchemaLog, Schemas, SchemaVersion
 
 MAX_SUBJECT_CHARACTERS = 255
 """More than any record's full name needs; a subject is kept in every answer and every key."""

@@ -33,6 +33,7 @@ from services.schema_registry.handlers import (
     version_not_found,
 )
 from services.schema_registry.http_call import CONTENT_TYPES, Call, negotiate, page, parsed_query, plain, refusal
+from services.schema_registry.log_records import render
 from services.schema_registry.model import (
     AVRO,
     MAX_ID,
@@ -41,7 +42,6 @@ from services.schema_registry.model import (
     Schemas,
     SchemaText,
     SchemaVersion,
-    render,
 )
 
 _MODE = "READWRITE"

@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from chopar.avro.compatibility import Level
 from chopar.observe import mask
-from services.schema_registry.model import AVRO, RequestRefusedError, render
+from services.schema_registry.log_records import render
+from services.schema_registry.model import AVRO, RequestRefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
 """As large as a record of the log can be."""

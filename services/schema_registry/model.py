@@ -15,6 +15,7 @@ from chopar.avro.canonical import InvalidSchemaError, canonical_form
 from chopar.avro.compatibility import DEFAULT_LEVEL, Level
 from chopar.errors import ChoparError
 from chopar.identifiers import derived_uuid
+from services.schema_registry.log_records import render, schema_key
 
 MAX_ID = 2**31 - 1
 AVRO = "AVRO"
@@ -352,40 +353,6 @@ class Schemas:
             return Refused("it sets a compatibility level that there is not")
         level = self._levels[subject] = Level(given)
         return Configured(subject, level)
-
-
-def schema_key(subject: str, version: int) -> bytes:
-    """The key of a version, byte for byte as the field writes it: compaction goes by bytes."""
-    return render({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
-
-
-def level_key(subject: str | None) -> bytes:
-    """The key of a compatibility level; None: that for all."""
-    return render({"keytype": "CONFIG", "subject": subject, "magic": 0})
-
-
-def level_value(level: Level) -> bytes:
-    """The value that sets it."""
-    return render({"compatibilityLevel": level})
-
-
-def deletion_key(subject: str) -> bytes:
-    """The key of the record that marks all versions of a subject so far as deleted."""
-    return render({"keytype": "DELETE_SUBJECT", "subject": subject, "magic": 0})
-
-
-def deletion_value(subject: str, up_to: int) -> bytes:
-    """The value of that record."""
-    return render({"subject": subject, "version": up_to})
-
-
-NOOP_KEY = b'{"keytype":"NOOP","magic":0}'
-"""A record that says nothing; who has read it has read everything before it."""
-
-
-def render(value: Any) -> bytes:
-    """Compact JSON in UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _content(kind: str, text: str, kept: Mapping[str, Any]) -> tuple[str, bool]:

@@ -15,7 +15,8 @@ from chopar.access import SCHEMA_WRITER
 from chopar.bus.port import Bus, Outgoing, Producer, Reader, TopicPartition
 from chopar.errors import ChoparError, FencedError, TooLargeError, UnavailableError
 from chopar.topics import SCHEMAS
-from services.schema_registry.model import NOOP_KEY, Append, Changed, Configured, Refused, RequestRefusedError, Schemas
+from services.schema_registry.log_records import NOOP_KEY
+from services.schema_registry.model import Append, Changed, Configured, Refused, RequestRefusedError, Schemas
 
 PARTITION = TopicPartition(SCHEMAS.name, 0)
 WRITER = SCHEMA_WRITER

@@ -5,12 +5,15 @@ import io
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from chopar.avro import SchemaFiles
 from chopar.cli import schema as command
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.main import main
+from chopar.cli.schema import Checked, Standing, check, push
+from chopar.errors import IncompatibleSchemaError
 from tests.schema_registry_fixture import Instance, listening, memory_bus, until
 
 TEXT = '{"type":"record","name":"R","namespace":"a","fields":[]}'
@@ -105,6 +108,29 @@ async def test_check_asks_without_registering(tmp_path: Path) -> None:
             "reasons": ["x is not in version 1 and has no default; give it one"],
         }
         assert len(instance.bus.records("_schemas")) == log, "nothing was written"
+
+
+async def test_a_registry_that_compares_with_one_version_only_is_asked_for_the_latest() -> None:
+    compatible = {"is_compatible": True}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked = request.method, request.url.path
+        if asked == ("GET", "/subjects/a.R/versions"):
+            return httpx2.Response(200, json=[1])
+        if asked == ("POST", "/compatibility/subjects/a.R/versions/latest"):
+            return httpx2.Response(200, json=compatible)
+        if asked == ("POST", "/subjects/a.R/versions"):
+            return httpx2.Response(409, json={"error_code": 409, "message": "somebody was faster"})
+        return httpx2.Response(404, json={"error_code": 404, "message": "HTTP 404 Not Found"})
+
+    files = SchemaFiles({"a.R": TEXT})
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://registry") as registry:
+        assert await check(files, registry) == [Checked("a.R", Standing.COMPATIBLE)]
+        with pytest.raises(IncompatibleSchemaError, match="somebody was faster"):
+            await push(files, registry, set())
+        compatible["is_compatible"] = False
+        [row] = await check(files, registry)
+        assert (row.standing, len(row.reasons)) == (Standing.INCOMPATIBLE, 1)
 
 
 async def test_push_says_what_was_new(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from services.schema_registry.handlers import (
     register,
     set_level,
 )
-from services.schema_registry.model import RequestRefusedError, Schemas, level_key, schema_key
+from services.schema_registry.log_records import level_key, schema_key
+from services.schema_registry.model import RequestRefusedError, Schemas
 from tests.schema_registry_fixture import Instance, memory_bus, until
 
 ALL = Deletion(for_good=True)

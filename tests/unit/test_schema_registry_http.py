@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from chopar.health import AsgiApp
 from services.schema_registry.http import application
 from services.schema_registry.http_call import CONTENT_TYPES, MAX_BODY_BYTES
-from services.schema_registry.model import schema_key
+from services.schema_registry.log_records import schema_key
 from tests.builders import PERSON
 from tests.schema_registry_fixture import Instance, memory_bus, until
 

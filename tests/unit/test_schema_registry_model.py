@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from chopar.avro.canonical import canonical_form
 from chopar.avro.compatibility import Level
+from services.schema_registry.log_records import NOOP_KEY, level_key, schema_key
 from services.schema_registry.model import (
     MAX_ID,
-    NOOP_KEY,
     Changed,
     Configured,
     Ignored,
@@ -18,8 +18,6 @@ from services.schema_registry.model import (
     Refused,
     RequestRefusedError,
     Schemas,
-    level_key,
-    schema_key,
 )
 
 

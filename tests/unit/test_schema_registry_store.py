@@ -10,7 +10,8 @@ from chopar.bus.port import Outgoing
 from chopar.errors import OffsetOutOfRangeError, TopicLayoutError
 from chopar.topics import TopicLayout
 from services.schema_registry.handlers import register
-from services.schema_registry.model import NOOP_KEY, RequestRefusedError, schema_key
+from services.schema_registry.log_records import NOOP_KEY, schema_key
+from services.schema_registry.model import RequestRefusedError
 from services.schema_registry.store import PARTITION
 from tests.schema_registry_fixture import Instance, memory_bus, until
 
