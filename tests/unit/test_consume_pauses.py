@@ -36,7 +36,7 @@ class Halves:
         """Partition 0 waits, partition 1 does not."""
         now = asyncio.get_running_loop().time()
         (self.others if record.partition else self.tries).append(now)
-        if not record.partition and now < AWAY_SECONDS:
+        if not record.partition and now < AWAY_SECONDS and len(self.tries) < OTHERS:
             raise RegisterUnavailableError("away")
         return Outputs(after=(Outgoing("out", 0, record.key, record.value),))
 
