@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from chopar.avro import SchemaFiles
@@ -163,6 +164,21 @@ async def test_what_was_replayed_is_not_replayed_by_the_next_life_of_the_process
         await stage.decide(ReplayAction.REPLAY, other)
         await stage.until_ended(2)
     assert ([r.offset for r in first.handled], [r.offset for r in second.handled]) == ([7], [8])
+
+
+async def test_nothing_is_replayed_before_all_that_was_done_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done stands behind all that was asked for, as far as some hundred records away."""
+    stage, first, second = Stage(), Relay(), Relay()
+    await stage.bury(*(record(offset) for offset in range(60)))
+    await stage.decide(ReplayAction.REPLAY, *await letters(stage.bus, Filter()))
+    async with stage.running(first):
+        await stage.until_ended(60)
+    monkeypatch.setattr("chopar.bus.replay._BATCH", 1)
+    *_, last = await stage.bury(record(99))
+    async with stage.running(second):
+        await stage.decide(ReplayAction.REPLAY, last)
+        await stage.until_ended(61)
+    assert (len(first.handled), [r.offset for r in second.handled]) == (60, [99])
 
 
 async def test_only_the_owner_of_the_origins_partition_replays() -> None:
