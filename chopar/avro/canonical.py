@@ -17,6 +17,8 @@ from chopar.errors import ChoparError
 MAX_DEPTH = 128
 """Levels of JSON in a schema. Ours need 10; recursion into a text from the network needs a bound."""
 
+_MOST_LOOKS = 200_000  # at values of defaults: a union of records in each of them multiplies with every level
+
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _NAMED = frozenset({"record", "error", "enum", "fixed"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -101,6 +103,7 @@ class _Walk:
         self._named: set[str] = set()
         self._definitions: dict[str, Any] = {}
         self._defaults: list[tuple[str, Any, Any]] = []
+        self._looks = 0
 
     def check_defaults(self) -> None:
         """Refuse a default that is no value of its field: a reader would be given it all the same."""
@@ -109,6 +112,9 @@ class _Walk:
                 raise InvalidSchemaError(f"{where}: the default is no value of the field's type")
 
     def _is_value(self, value: Any, schema: Any) -> bool:
+        self._looks += 1
+        if self._looks > _MOST_LOOKS:
+            raise InvalidSchemaError("its defaults are too large to be checked")
         if isinstance(schema, list):
             return any(self._is_value(value, branch) for branch in schema)
         schema = self._definitions.get(schema, schema) if isinstance(schema, str) else schema

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from chopar.avro.canonical import InvalidSchemaError
+
 Schema: TypeAlias = Any
 """The JSON of a canonical form."""
 
 MAX_BREAKS = 20
 """Of one comparison: who has more to mend begins with these."""
 
+_MOST_STEPS = 500_000  # of one comparison: aliases let one record stand for thousands, each to be compared
 _MOST_CHARACTERS, _MOST_BRANCHES = 120, 8  # of a path or a type in words: a union may have ten thousand names
 
 _PROMOTIONS = {
@@ -118,6 +121,9 @@ def breaks(writer: Schema, reader: Schema) -> list[Break]:
 
     Returns:
         What lies further out first, then in the order of fields; `MAX_BREAKS` at most.
+
+    Raises:
+        InvalidSchemaError: they are too large to be compared.
     """
     comparison = _Comparison(_names(writer), _names(reader))
     return comparison.run(writer, reader)
@@ -134,6 +140,9 @@ def reasons(level: Level, new: str, earlier: Mapping[int, str]) -> list[str]:
 
     Returns:
         One sentence for each place, the latest version's first; in the same order for the same schemas.
+
+    Raises:
+        InvalidSchemaError: it is too large to be compared.
     """
     numbers = sorted(earlier, reverse=True)
     schema = json.loads(new)
@@ -267,6 +276,7 @@ class _Comparison:
         self._of_writer = of_writer
         self._of_reader = of_reader
         self._seen: set[tuple[str, str]] = set()
+        self._steps = 0
         # No recursion: names that refer to each other make a chain as long as a schema has names.
         self._waiting: deque[tuple[Schema, Schema, str]] = deque()
         self._found: list[Break] = []
@@ -276,6 +286,11 @@ class _Comparison:
         while self._waiting and len(self._found) < MAX_BREAKS:
             self._pair(*self._waiting.popleft())
         return self._found[:MAX_BREAKS]
+
+    def _spend(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > _MOST_STEPS:
+            raise InvalidSchemaError("it is too large to be compared")
 
     def _pair(self, writer: Schema, reader: Schema, path: str) -> None:
         writer, reader = _defined(writer, self._of_writer), _defined(reader, self._of_reader)
@@ -290,9 +305,11 @@ class _Comparison:
     def _choice(self, reader: Schema) -> "_Branches | None":
         if not isinstance(reader, list):
             return None
+        self._spend(len(reader))
         return _Branches([_defined(branch, self._of_reader) for branch in reader])
 
     def _branch(self, writer: Schema, reader: Schema, choice: "_Branches | None", path: str, *, of_union: bool) -> None:
+        self._spend(1)
         if choice is not None:
             index = choice.first(writer)
             if index is None:
@@ -324,6 +341,9 @@ class _Comparison:
         if pair in self._seen:
             return
         self._seen.add(pair)
+        self._spend(
+            sum(len(side.get(part, ())) for side in (writer, reader) for part in ("aliases", "fields", "symbols"))
+        )
         if pair[0] != pair[1] and pair[0] not in reader.get("aliases", ()):
             self._add(Kind.NAME_MISMATCH, path, _short(writer), _short(reader))
         elif kind == "record":

@@ -49,7 +49,10 @@ class InMemorySchemaRegistry:
         content = _content(subject, text)
         versions = self._versions.setdefault(subject, [])
         if content not in versions:
-            said = reasons(self.level, content, dict(enumerate(versions, start=1)))
+            try:
+                said = reasons(self.level, content, dict(enumerate(versions, start=1)))
+            except InvalidSchemaError as error:
+                raise _refused(subject, error) from error
             if said:
                 raise IncompatibleSchemaError({subject: said})
             versions.append(content)
@@ -65,4 +68,8 @@ def _content(subject: str, text: str) -> str:
     try:
         return _canonical_form(text)
     except InvalidSchemaError as error:
-        raise ConfigurationError(f"{subject}: the schema registry refuses it: {error}") from error
+        raise _refused(subject, error) from error
+
+
+def _refused(subject: str, error: InvalidSchemaError) -> ConfigurationError:
+    return ConfigurationError(f"{subject}: the schema registry refuses it: {error}")

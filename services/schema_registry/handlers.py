@@ -140,7 +140,10 @@ def _reasons(schemas: Schemas, subject: str, content: str, versions: Iterable[Sc
             strange.append(f"version {row.version} is no schema that can be compared here; delete that version")
         else:
             earlier[row.version] = canonical
-    return strange + reasons(level, content, earlier)
+    try:
+        return strange + reasons(level, content, earlier)
+    except InvalidSchemaError as error:
+        raise _invalid(error) from error
 
 
 async def set_level(log: SchemaLog, subject: str | None, level: Level) -> None:
@@ -273,4 +276,8 @@ def _content(text: str) -> str:
     try:
         return canonical_form(text)
     except InvalidSchemaError as error:
-        raise RequestRefusedError(422, 42201, f"Invalid schema: {error}") from error
+        raise _invalid(error) from error
+
+
+def _invalid(error: InvalidSchemaError) -> RequestRefusedError:
+    return RequestRefusedError(422, 42201, f"Invalid schema: {error}")

@@ -76,6 +76,19 @@ def test_a_default_that_is_a_value_is_taken(kind: object, default: object) -> No
     canonical_form(record([{"name": "x", "type": kind, "default": default}]))
 
 
+def test_defaults_that_would_take_minutes_to_check_are_refused() -> None:
+    names = [f"N{number}" for number in range(10)]
+    fields: list[dict[str, object]] = []
+    for number, name in enumerate(names):  # each may hold itself and those before it
+        held = {"name": "f", "type": ["null", *names[: number + 1]]}
+        fields.append({"name": f"d{number}", "type": {"type": "record", "name": name, "fields": [held]}})
+    nested: dict[str, object] = {"f": 3}
+    for _ in range(20):
+        nested = {"f": nested}
+    with pytest.raises(InvalidSchemaError, match="too large to be checked"):
+        canonical_form(record([*fields, {"name": "x", "type": "N9", "default": nested}]))
+
+
 def test_the_shipped_schemas_are_valid_and_differ() -> None:
     texts = SchemaFiles.shipped().texts
     assert len({canonical_form(text) for text in texts.values()}) == len(texts)

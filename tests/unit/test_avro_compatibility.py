@@ -219,6 +219,16 @@ def test_a_chain_of_names_and_a_wide_union_are_compared_in_bounds() -> None:
     assert all(len(one.expected) <= 120 for one in breaks(wide, strange))
 
 
+def test_what_would_take_minutes_is_refused() -> None:
+    writers = [field(record(field("int")) | {"name": f"a.W{number}"}, f"f{number}") for number in range(2000)]
+    aliases = [f"a.W{number}" for number in range(2000)]
+    many = [field("int", f"x{number}", default=0) for number in range(2000)]
+    reader = [field({**record(*many), "name": "a.V", "aliases": aliases}, "f0")]
+    reader += [field("a.V", f"f{number}") for number in range(1, 2000)]
+    with pytest.raises(InvalidSchemaError, match="too large"):
+        breaks(record(*writers), record(*reader))
+
+
 # Generated schemas: a writer's, and a reader's made from it by a few changes.
 
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
