@@ -230,8 +230,9 @@ class _Part:
         self.size = 0
 
     def close(self) -> None:
-        with contextlib.suppress(sqlite3.DatabaseError, OSError):
-            self.write()
+        if self._path is not None:
+            with contextlib.suppress(sqlite3.DatabaseError, OSError):
+                self.write()
         if self._opened is not None:
             self._opened.close()
             self._opened = None

@@ -28,6 +28,8 @@ from chopar.messages.demand import Demand
 from chopar.messages.dispute import EvidenceDisputed
 from chopar.messages.evidence import TaxDebt
 from chopar.messages.law import ListActivated
+from chopar.provider.answer_messages import AnswerMessages
+from chopar.provider.evidence_body import EvidenceBodies
 from chopar.provider.provider import RECORDS, ProviderHandler
 from chopar.schema_registry import Decoder, Encoder, InMemorySchemaRegistry
 from chopar.topics import layouts
@@ -96,9 +98,10 @@ def registered() -> InMemorySchemaRegistry:
 
 
 @cache
-def codec() -> tuple[Encoder, Decoder]:
+def codec() -> tuple[Encoder, Decoder, AnswerMessages, EvidenceBodies]:
     """What all providers of all seeds write and read with: all that these keep is of the one schema registry."""
-    return Encoder(FILES, registered()), Decoder(FILES, registered())
+    encoder = Encoder(FILES, registered())
+    return encoder, Decoder(FILES, registered()), AnswerMessages(encoder, tax_provider.agency), EvidenceBodies(encoder)
 
 
 @cache
@@ -295,8 +298,9 @@ class Simulation:
         async def run() -> None:
             store = DictTaxStore()
             await store.seed(TaxAccount(Taxpayer(who, date(2020, 1, 1)), tuple(owed)) for who, owed in DEBTS.items())
-            encoder, decoder = codec()
-            await encoder.prepare(*RECORDS, TaxDebt)
+            encoder, decoder, messages, bodies = codec()
+            if not encoder._ids:
+                await encoder.prepare(*RECORDS, TaxDebt)
             handler = ProviderHandler(
                 tax_provider,
                 store,
@@ -306,6 +310,7 @@ class Simulation:
                 clock=self._now,
                 metrics=CollectorRegistry(),
             )
+            handler._messages, handler._bodies = messages, bodies
             await self._consume(group, REQUESTS, handler)
 
         return [_again(run)]
