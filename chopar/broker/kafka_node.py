@@ -200,17 +200,14 @@ class KafkaNode:
         os.replace(unfinished, self.data)
         self.write_files()
 
-    def command(self, java: Path, class_path: Sequence[Path], aot_cache: Path | None = None) -> list[str]:
+    def command(self, java: Path, class_path: Sequence[Path]) -> list[str]:
         """Give the command line that runs the node in the foreground.
 
         Args:
             java: the program.
-            class_path: the jars, always in the same order.
-            aot_cache: a cache made by `-XX:AOTCacheOutput` with this Java and class path, if there is one.
+            class_path: the jars.
         """
         options = [f"-Xmx{HEAP_MEGABYTES}m", "-Xms64m", "-XX:+ExitOnOutOfMemoryError", *JVM_OPTIONS]
-        if aot_cache is not None:
-            options.append(f"-XX:AOTCache={aot_cache}")
         options.append(f"-Dlog4j2.configurationFile={self._log_settings}")
         return [str(java), *options, "-cp", _join(class_path), "kafka.Kafka", str(self.properties)]
 
