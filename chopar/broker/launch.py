@@ -23,12 +23,6 @@ from chopar.broker.stack import Home
 from chopar.errors import ConfigurationError
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024  # a log larger than this is put aside (one generation) when its process is started
-
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""For glibc: bytes from which on a buffer has pages of its own, which go back with it. By default that rises with what
-was freed, so that answers to fetches and produce batches tear holes into the heap: 2 MiB of a gateway's peak, 4 of what
-it has afterwards; no more CPU was measured."""
-
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -144,7 +138,7 @@ class Launcher:
         return Command(
             arguments=(sys.executable, "-m", entry.module, *(self._filled(entry, text) for text in entry.args)),
             directory=self.plan.directory,
-            environment=ALLOCATOR | self._environment(entry),
+            environment=self._environment(entry),
         )
 
     def _environment(self, entry: Entry) -> dict[str, str]:

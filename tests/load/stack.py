@@ -18,7 +18,7 @@ from pathlib import Path
 from chopar.broker.jars import ensure_jars, jar_cache
 from chopar.broker.java import find_java
 from chopar.broker.kafka_node import KafkaNode, new_cluster_id
-from chopar.broker.launch import ALLOCATOR, inherited
+from chopar.broker.launch import inherited
 from chopar.broker.plan import Entry, load_plan
 from tests.kafka_fixture import free_ports, run_node
 from tests.load.accounting import peak_mib
@@ -53,7 +53,7 @@ class Stack:
         entry = self._plan.entry(name)
         model = self._plan.entry(entry.environment_of) if entry.environment_of else entry
         ours = {key: self._filled(text, model) for key, text in {**model.environment, **entry.environment}.items()}
-        return inherited(os.environ) | ALLOCATOR | ours
+        return inherited(os.environ) | ours
 
     def _filled(self, text: str, entry: Entry) -> str:
         return text.format(

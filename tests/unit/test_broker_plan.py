@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chopar.broker.launch import ALLOCATOR, Launcher
+from chopar.broker.launch import Launcher
 from chopar.broker.plan import Plan, load_plan
 from chopar.broker.ports import port_at, port_base
 from chopar.errors import ConfigurationError
@@ -56,7 +56,7 @@ def test_the_local_plan_is_started_in_the_order_of_its_needs() -> None:
 def test_a_task_sees_what_its_process_sees() -> None:
     commands = local_launcher().commands
     assert commands["apply-topics"].environment == commands["gateway"].environment
-    assert commands["tax"].environment == ALLOCATOR | {
+    assert commands["tax"].environment == {
         "CHOPAR_TAX_HOME": "/h/tax",
         "CHOPAR_TAX_KAFKA__BOOTSTRAP": "127.0.0.1:19092",
         "CHOPAR_TAX_SCHEMA_REGISTRY__URL": "http://127.0.0.1:18081",

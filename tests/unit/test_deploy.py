@@ -13,7 +13,6 @@ import promql_parser
 import pytest
 import yaml
 
-from chopar.broker.launch import ALLOCATOR
 from chopar.settings import ProcessSettings
 from deploy.cluster import NODES, shared_settings
 from deploy.compose import BOOTSTRAP as COMPOSE_BOOTSTRAP
@@ -194,11 +193,6 @@ def test_every_process_has_a_folder_in_the_image_and_a_module_that_runs() -> Non
     for process in PROCESSES:
         assert process.name in made[1].split()
         assert import_module(f"{process.module}.__main__") is not None
-
-
-def test_an_image_sets_the_allocator_as_the_local_stack_does() -> None:
-    dockerfile = (FOLDER / "Dockerfile").read_text("utf-8")
-    assert [name for name, value in ALLOCATOR.items() if f" {name}={value}" not in dockerfile] == []
 
 
 def known_metrics() -> set[str]:
