@@ -5,7 +5,7 @@ import pytest
 from chopar.bus.kafka import KafkaClientSettings
 
 
-@pytest.mark.parametrize(("partitions", "kib"), [(1, 256), (6, 256), (29 * 6, 188), (500 * 6, 64)])
+@pytest.mark.parametrize(("partitions", "kib"), [(1, 96), (29 * 6, 96), (400, 81), (500 * 6, 64)])
 def test_what_is_held_unread_is_shared_among_the_partitions(partitions: int, kib: int) -> None:
     settings = KafkaClientSettings()
     assert settings.partition_bytes(partitions) // 1024 == kib

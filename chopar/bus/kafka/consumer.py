@@ -381,7 +381,7 @@ class KafkaConsumer(KafkaFetcher):
             heartbeat_interval_ms=int(settings.heartbeat_seconds * 1000),
             # Eager and even. Sticky needs what every member held before, which aiokafka's members forget on a rebuild.
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            **_consumer_options(settings, settings.partition_bytes(len(self._topics) * PARTITIONS)),
+            **_consumer_options(settings, len(self._topics) * PARTITIONS),
             **settings.common(self._bootstrap, self._group),
         )
         wait_longer_for_joins(self._client, settings.request_timeout_seconds)
@@ -475,13 +475,13 @@ async def _stop(client: AIOKafkaConsumer) -> None:
         await client._client.close()
 
 
-def _consumer_options(settings: KafkaClientSettings, partition_bytes: int) -> dict[str, Any]:
+def _consumer_options(settings: KafkaClientSettings, partitions: int) -> dict[str, Any]:
     return {
         "enable_auto_commit": False,
         "auto_offset_reset": "none",  # the default silently jumps to the end
         "check_crcs": True,
         "fetch_max_bytes": settings.max_fetch_bytes,
-        "max_partition_fetch_bytes": partition_bytes,
+        "max_partition_fetch_bytes": settings.partition_bytes(partitions),
     }
 
 
