@@ -5,7 +5,7 @@ import contextlib
 import gc
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from chopar.avro import SchemaFiles
 from chopar.bus.consume import ConsumeLoop, ConsumeSettings
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.errors import ChoparError
+from chopar.errors import ChoparError, UnavailableError
 from chopar.identifiers import DataSubject, agency_id
 from chopar.messages.demand import FetchMode
 from chopar.messages.evidence import Evidence, TaxDebt
@@ -42,6 +42,15 @@ def collect_what_was_killed() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+async def _kept(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """As the process does: begun anew while the bus is away."""
+    while True:
+        try:
+            await work()
+        except UnavailableError:
+            await asyncio.sleep(FAST.retry_first_seconds)
 
 
 class World:
@@ -109,7 +118,8 @@ class World:
         law = LawReader(bus, self.files, home=home, lists_folder=home / "lists", instance=name)
         handler = GatewayHandler(bus, law, CollectorRegistry(), self.home / name)
         topics = [DEMAND_SUBMITTED.of(agency) for agency in AGENCIES]
-        self._start(name, ConsumeLoop(bus, group, topics, handler, settings=settings), law.follow(), law.mark())
+        loop = ConsumeLoop(bus, group, topics, handler, settings=settings)
+        self._start(name, loop, _kept(law.follow), _kept(law.mark))
 
     async def start_provider(
         self,

@@ -41,7 +41,9 @@ NAMES = ("left", "right")
 LEAD_SECONDS = 1
 ALTERNATIVES = "alternatives"
 """Folder of the lists in which a paper may be proved by several holders."""
-STEPS = 60
+EACH, OFTEN = 5, ("activated", "secret changed")
+AT_FIRST = 150
+"""Demands by the first lists, however slow the machine is: among them some for each holder."""
 SEND_SECONDS = 0.1
 """What is held back for longer was not acknowledged: it is sent again."""
 
@@ -120,10 +122,16 @@ class Disturber:
             "stale end": self._stale_end,
         }
 
-    async def step(self, number: int) -> None:
+    def plan(self) -> list[str]:
+        """What is to be done, each so and so often, in an order of its own."""
+        plan = [*self._ways, *OFTEN] * EACH
+        self._chance.shuffle(plan)
+        return plan
+
+    async def step(self, what: str, number: int) -> None:
         """One thing; then what is down may come up again."""
-        what, name = self._chance.choice(list(self._ways)), self._chance.choice(NAMES)
-        if await self._ways[what](name, number):
+        await self.supervise()
+        if await self._ways[what](self._chance.choice(NAMES), number):
             self.done[what] += 1
         for other in NAMES:
             if self._buses[other].sleeps and self._chance.random() < 0.4:
@@ -138,6 +146,19 @@ class Disturber:
                     self._bus.release(place)
         if self._chance.random() < 0.1:
             self._bus.faults.stale_ends.clear()
+
+    async def supervise(self) -> None:
+        """Start again what the bus has ended."""
+        for name in NAMES:
+            if name in self._here.running and self._here.ended(name):
+                await self._here.kill(name)
+                self.start(name)
+                self.done["ended"] += 1
+
+    async def caught_up(self, name: str) -> bool:
+        """Whether a gateway has read everything."""
+        await self.supervise()
+        return await caught_up(self._bus, name)
 
     def start(self, name: str, batch: int = 500) -> None:
         """Start a gateway that reads everything."""
@@ -162,10 +183,10 @@ class Disturber:
         return False
 
     async def _stop(self, name: str, _: int) -> bool:
-        if name in self._here.running and not self._buses[name].sleeps:
-            await self._here.stop(name)
-            return True
-        return False
+        if name not in self._here.running or self._buses[name].sleeps or self._bus.log.partition(LAW).held:
+            return False  # it would wait with its batch for the law
+        await self._here.stop(name)
+        return True
 
     async def _empty(self, name: str, number: int) -> bool:
         await self._kill(name, number)
@@ -207,7 +228,7 @@ class Disturber:
     async def _stale_end(self, _: str, __: int) -> bool:
         for place in READ:
             end = self._bus.end_offsets([place])[place]
-            self._bus.faults.stale_ends[place] = self._chance.randrange(end + 1)
+            self._bus.faults.stale_ends[place] = int(self._chance.random() * (end + 1))
         return True
 
 
@@ -222,13 +243,14 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
         disturber = Disturber(here, bus, chance)
         async with here.requester(HET) as requester:
             feeder = Feeder(here, chance)
-            for number in range(STEPS):
+            await feeder.some(requester, AT_FIRST)
+            for number, what in enumerate(disturber.plan()):
                 await feeder.some(requester, chance.randrange(1, 6))
-                await disturber.step(number)
+                await disturber.step(what, number)
                 await asyncio.sleep(chance.random() * 0.1)  # the world goes on between two disturbances
         disturber.mend()
         for name in NAMES:
-            await here.eventually(partial(caught_up, bus, name))
+            await here.eventually(partial(disturber.caught_up, name))
         disturbed = said(bus)
         before = places(bus)
 
