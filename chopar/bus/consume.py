@@ -212,15 +212,18 @@ class ConsumeLoop:
             self._connected = True
 
     async def _close(self) -> None:
-        await self._revoked(frozenset(self._epochs))
-        closing = [self._consumer.stop, self._producer.stop]
-        if self._replays is not None:
-            closing.append(self._replays.close)
-        for close in closing:
-            with contextlib.suppress(ChoparError, TimeoutError):
-                async with asyncio.timeout(self._settings.close_timeout_seconds):
-                    await close()
-        self._callback_error = None
+        try:
+            await self._revoked(frozenset(self._epochs))
+        finally:  # killed in the middle, it leaves the group all the same
+            self._commits.forget()
+            closing = [self._consumer.stop, self._producer.stop]
+            if self._replays is not None:
+                closing.append(self._replays.close)
+            for close in closing:
+                with contextlib.suppress(ChoparError, TimeoutError):
+                    async with asyncio.timeout(self._settings.close_timeout_seconds):
+                        await close()
+            self._callback_error = None
 
     async def _assigned(self, partitions: Mapping[TopicPartition, int]) -> None:
         self._epoch += 1
@@ -244,6 +247,11 @@ class ConsumeLoop:
                 await self._commits.finish(self._consumer, held)
         except TimeoutError:
             _log.warning("revoke.unfinished", group=self._group, partitions=len(partitions))
+        except NoLongerMemberError as error:
+            try:
+                self._divided_anew(error)
+            except NoLongerMemberError as too_many:
+                self._callback_error = too_many
         except UnavailableError as error:
             # Who has these partitions now does it again; the group goes on with us as before.
             self._metrics.commits_failed.labels(error.code).inc()

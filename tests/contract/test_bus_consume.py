@@ -259,12 +259,14 @@ async def test_an_answer_to_a_topic_that_was_only_late_is_delivered(bench: Bench
 async def test_records_of_a_key_are_handled_in_order_and_keys_beside_each_other(bench: Bench) -> None:
     topic, after, group = await bench.topic(1), await bench.topic(1), unique("group")
     running: set[bytes] = set()
+    at_once: list[bytes] = []
     most = 0
 
     async def handle(record: Record) -> Outputs:
         nonlocal most
         key = record.key or b""
-        assert key not in running, "two records of one key at once"
+        if key in running:
+            at_once.append(key)  # raised here, the loop would try the record again
         running.add(key)
         most = max(most, len(running))
         for _ in range(3 + record.offset % 3):
@@ -273,11 +275,12 @@ async def test_records_of_a_key_are_handled_in_order_and_keys_beside_each_other(
         return Outputs(after=[Outgoing(after, 0, key, record.value)])
 
     producer = await bench.producer()
-    keys = [b"k%d" % (number % 7) for number in range(70)]
+    keys = [b"k%d" % (number // 2 % 7) for number in range(70)]
     await producer.send([Outgoing(topic, 0, key, b"%d" % number) for number, key in enumerate(keys)])
     handler = Script(handle)
     settings = ConsumeSettings(fetch_timeout_seconds=0.1, max_concurrency=4)
     await bench.run(loop_of(bench, topic, handler, group, settings=settings), lambda: len(handler.handled) == 70)
+    assert at_once == [], "two records of one key at once"
     assert most == 4
     assert [int(record.value or b"") for record in await bench.records(after)] == list(range(70))
 

@@ -1,14 +1,15 @@
 """One exchange under everything that a seed can do to it, in virtual time on the in-memory bus.
 
 Two gateways and two tax providers share their partitions, are killed, expelled while they work (zombies) and started
-again; sends and commits fail, written or not; records are held back, the bus is away; demands come twice, late and in
-any order. In the end one undisturbed gateway and one undisturbed provider read the same log.
+again; sends and commits fail, written or not, or a group's commits are not answered for a while; records are held back,
+the bus is away; demands come twice, late and in any order, and some records are none. In the end one undisturbed
+gateway and one undisturbed provider read the same log.
 """
 
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -59,6 +60,7 @@ from tests.simulation.exchange import (
     quiet,
     said,
 )
+from tests.simulation.rules import BAD, Rules
 from tests.simulation.virtual_time import run_virtually
 from tests.standing import FILES, IDS, SECRET, activation, bundle
 
@@ -145,10 +147,12 @@ class Simulation:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._objects = random.Random(~seed)  # apart, so that a seed stays what it was
+        self._more = random.Random(f"{seed} more")  # the same
         self._virtual: Callable[[], float] = lambda: 0.0
         self.bus = MemoryBus(self._now_ms, send_timeout_seconds=2.0)
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._acknowledged: set[bytes | None] = set()
+        self._rules = Rules(self.bus)
 
     def _now_ms(self) -> int:
         return NOW_MS + int(self._virtual() * 1000)
@@ -177,7 +181,7 @@ class Simulation:
             for record in self.bus.records(*place)[before[place] : count]
         }
         ids = {topic: self._ids_by_key(topic) for topic in SPOKEN}
-        demanded = {record.key for record in self.bus.records(DEMANDS)}
+        demanded = {record.key for record in self.bus.records(DEMANDS)} - {BAD.key}
         answered = {record.key for record in self.bus.records(RESOLVED)}
         fetched = {record.key for record in self.bus.records(REQUESTS)}
         provided = {record.key for record in self.bus.records(PROVIDED)}
@@ -190,7 +194,7 @@ class Simulation:
             "two contents under one id": {ce_id for ce_id, copies in every.items() if len(copies) > 1},
             "said by the undisturbed alone": alone - set(disturbed),
             "not said by the undisturbed": set(disturbed) - alone,
-            "dead letters": {t for t in self.bus.log.layouts if t.endswith(".dlq") and self.bus.records(t)},
+            **self._rules.broken(),
         }
         return "; ".join(f"{what}: {len(found)}" for what, found in wrong.items() if found)
 
@@ -207,11 +211,13 @@ class Simulation:
         # Few more often than many: what goes wrong does so between a handful, and three times as many seeds run.
         count = min(MOST_DEMANDS, 1 + int(chance.expovariate(1 / USUAL_DEMANDS)))
         records = chance.sample(demand_records(), count)
+        if self._more.random() < 0.2:
+            records.insert(0, BAD._replace(partition=self._more.randrange(6)))
         while records:
             some = [records.pop() for _ in range(min(len(records), chance.randrange(1, 6)))]
             for record, result in zip(some, await producer.send(some), strict=True):
                 if isinstance(result, Sent):
-                    self._acknowledged.add(record.key)
+                    self._acknowledged |= {record.key} - {BAD.key}
                     dispute = dispute_records().get(record.key)
                     if dispute is not None and record is not dispute and self._objects.random() < 0.3:
                         records.insert(0, dispute)
@@ -229,7 +235,12 @@ class Simulation:
             return SendFault.NOT_WRITTEN if drawn < lost else SendFault.WRITTEN if drawn < lost + doubled else None
 
         bus.faults.send = send
-        bus.faults.commit = lambda group, offsets: fault() < uncommitted
+
+        def commit(group: str, offsets: Mapping[TopicPartition, int]) -> bool:
+            self._rules.commit(group, offsets)
+            return fault() < uncommitted
+
+        bus.faults.commit = commit
         for _ in range(chance.randrange(5, 25)):
             name = chance.choice(NAMES)
             match chance.randrange(8):
@@ -248,12 +259,23 @@ class Simulation:
                     bus.show(place, chance.choice((1, 2, None)))
                 case _:
                     bus.faults.down = chance.random() < 0.3
+            self._hang(self._more.choice((None, None, None, GATEWAY, TAX)))
             await asyncio.sleep(chance.choice((0.0, 0.0, 0.01, 0.1, 1.0)))
         self._mend()  # else what is left to be sent never gets out
 
+    def _hang(self, group: str | None) -> None:
+        """Have the commits of this group wait, and of no other any more."""
+        self.bus.faults.hung_groups = set() if group is None else {group}
+        self.bus.changed.notify()
+
     def _mend(self) -> None:
+        def commit(group: str, offsets: Mapping[TopicPartition, int]) -> bool:
+            self._rules.commit(group, offsets)
+            return False
+
+        self._hang(None)
         faults = self.bus.faults
-        faults.down, faults.send, faults.commit = False, lambda record: None, lambda group, offsets: False
+        faults.down, faults.send, faults.commit = False, lambda record: None, commit
         for place in HELD:
             if place in self.bus.log.partitions:
                 self.bus.release(place)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from chopar.bus.commits import Commits
-from chopar.bus.consume import ConsumeLoop
+from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.port import Record, TopicPartition
-from chopar.errors import BrokerUnavailableError, RegisterUnavailableError
+from chopar.errors import BrokerUnavailableError, NoLongerMemberError, RegisterUnavailableError
 from tests.unit.test_consume_faults import FAST, GROUP, ORIGIN, Relay, Stage
 
 OTHER = TopicPartition("in", 1)
@@ -201,6 +201,26 @@ async def test_who_stops_waits_for_the_commit_under_way_and_makes_the_last(stage
     assert tried == [{ORIGIN: 1}, {ORIGIN: 2}]
 
 
+async def test_who_is_killed_while_it_waits_for_its_last_commit_leaves_its_group(stage: Stage) -> None:
+    await stage.put(b"a")
+    stage.bus.faults.hung_groups.add(GROUP)
+    handler = Relay()
+    loop = stage.loop(handler, AT_ONCE)
+    running = asyncio.create_task(loop.run())
+    await until_handled(stage, handler, 1)
+    loop.stop()
+    await asyncio.wait([running], timeout=0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert stage.bus.members(GROUP) == ()
+    stage.bus.faults.hung_groups.clear()
+    stage.bus.changed.notify()
+    again = Relay()
+    await stage.run(stage.loop(again, AT_ONCE), lambda: stage.committed() == {ORIGIN: 1})
+    assert again.handled == [b"a"], "the commit was not made by who was killed"
+
+
 async def test_a_commit_that_a_revoke_does_not_wait_for_any_longer_never_comes_behind_the_next_owners(
     stage: Stage,
 ) -> None:
@@ -248,3 +268,36 @@ async def test_the_first_that_is_done_sets_the_time_and_what_is_taken_is_gone(st
     assert told == [{OTHER: 9}, {ORIGIN: 4}, {ORIGIN: 5}]
     assert commits.due_in(8.0) is None
     await consumer.stop()
+
+
+async def test_one_commit_at_a_time_so_that_what_is_given_up_is_given_up_as_a_whole(stage: Stage) -> None:
+    tried, commits = commits_of(stage), Commits(0)
+    stage.bus.faults.hung_groups.add(GROUP)
+    consumer = stage.bus.consumer(GROUP, ["in"], assigned=Relay().assigned, revoked=Relay().revoked)
+    await consumer.start()
+    for offset in (1, 2):
+        commits.done(ORIGIN, offset, now=0.0)
+        commits.begin(consumer)
+        await asyncio.sleep(0)
+    commits.forget()
+    stage.bus.faults.hung_groups.clear()
+    stage.bus.changed.notify()
+    await commits.finish(consumer, [ORIGIN])
+    await stage.bus.changed.wait(0.05)
+    await consumer.stop()
+    assert tried == []
+
+
+async def test_who_is_expelled_before_each_commit_ends_the_run(stage: Stage) -> None:
+    """It would do the same work for ever."""
+    await stage.put(b"a")
+
+    class Expelled(Relay):
+        async def handle(self, record: Record) -> Outputs:  # type: ignore[override]
+            await stage.bus.expel(stage.bus.members(GROUP)[0])
+            return super().handle(record)
+
+    handler = Expelled()
+    with pytest.raises(NoLongerMemberError):
+        await stage.run(stage.loop(handler, AT_ONCE), lambda: False)
+    assert handler.handled == [b"a"] * 3

@@ -64,6 +64,22 @@ async def test_a_handler_without_io_costs_no_task() -> None:
     assert all(tasks == before for tasks in seen)
 
 
+async def test_what_waits_behind_a_record_of_its_key_is_not_asked_for_if_that_is_to_be_read_again() -> None:
+    asked: list[int] = []
+
+    async def fail() -> Outputs:
+        await asyncio.sleep(0)
+        raise RegisterUnavailableError("gone")
+
+    def handle(one: Record) -> Outputs | Awaitable[Outputs]:
+        asked.append(one.offset)
+        return Outputs() if one.offset else fail()
+
+    got = await handled(handle, *(record(offset) for offset in range(3)))
+    assert asked == [0]
+    assert [one.verdict for one in got] == [Verdict.RETRY]
+
+
 async def test_a_pass_ends_at_the_first_record_to_be_read_again() -> None:
     def handle(one: Record) -> Outputs:
         if one.offset == 2:
