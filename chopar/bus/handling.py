@@ -68,8 +68,13 @@ class Handling:
         try:
             for partition, records in batch.items():
                 handled[partition] = self._take(partition, records)
-            if self._working:
+            workers = min(len(self._chains), self._concurrency)
+            if workers == 1:
+                await self._work()  # as a lone record's: a task would cost two turns of the loop
+            elif workers:
+                self._working = workers
                 self._over = asyncio.get_running_loop().create_future()
+                self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
                 await self._over
         except BaseException:
             await self._abandon()
@@ -134,13 +139,10 @@ class Handling:
         return True
 
     def _begin(self, partition: TopicPartition, one: Handled, waiting: Awaitable[Outputs]) -> "_Chain":
-        """Have somebody await a handling that has begun."""
+        """Have a handling that has begun awaited, when all records of the batch are taken."""
         chain = _Chain(partition, one, waiting)
         self._awaitables.append(waiting)
         self._chains.append(chain)
-        if self._working < self._concurrency:
-            self._working += 1
-            self._workers.append(asyncio.create_task(self._work()))
         return chain
 
     async def _work(self) -> None:

@@ -1,4 +1,4 @@
-"""What is handled at the same time is worked on together, once: a task for all of it, not one for each.
+"""What is handled at the same time is worked on together, once: one piece of work for all of it, not one for each.
 
 `join` gives something to await. What has joined until the first of these is awaited is worked on in one go; a handler
 that joins each record of a batch while it is asked for them so sees the batch whole. What the work is, is the
@@ -27,11 +27,13 @@ class Turn(Generic[Asked, Told]):
         self._together = together
 
     def __await__(self) -> Generator[Any, None, Told]:
-        task = self._together.task or self._together.begin()
-        if task.done():
-            task.result()  # whatever ended the work as a whole
+        together = self._together
+        if together.over is None:
+            yield from together.work_off().__await__()
         else:
-            yield from task
+            yield from together.over
+            if together.error is not None:
+                raise together.error  # whatever ended the work as a whole
         if self.error is not None:
             raise self.error
         if self.told is None:
@@ -45,24 +47,31 @@ Work = Callable[[Sequence[Turn[Asked, Told]]], Awaitable[None]]
 class _Together(Generic[Asked, Told]):
     """Those who have joined one another."""
 
-    __slots__ = ("_over", "_work", "task", "turns")
+    __slots__ = ("_begun", "_work", "error", "over", "turns")
 
-    def __init__(self, work: Work[Asked, Told], over: Callable[[], None]) -> None:
+    def __init__(self, work: Work[Asked, Told], begun: Callable[[], None]) -> None:
         self._work = work
-        self._over = over
+        self._begun = begun
         self.turns: list[Turn[Asked, Told]] = []
-        self.task: asyncio.Task[None] | None = None
+        self.over: asyncio.Future[None] | None = None
+        self.error: BaseException | None = None
 
-    def begin(self) -> asyncio.Task[None]:
-        self._over()
-        # Who cancels the awaiting of one cancels this: they are of one batch, which is given up as a whole.
-        self.task = asyncio.get_running_loop().create_task(self._all())
-        return self.task
-
-    async def _all(self) -> None:
+    async def work_off(self) -> None:
+        """Done by who is awaited first. Cancelled, it ends for all: they are of one batch, given up as a whole."""
+        self._begun()
+        over = self.over = asyncio.get_running_loop().create_future()
+        handled = BEING_HANDLED.get()
         BEING_HANDLED.set(None)  # a log line is of no single record
         turns, self.turns = self.turns, []  # they know us: else the whole batch stays until garbage is looked for
-        await self._work(turns)
+        try:
+            await self._work(turns)
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            BEING_HANDLED.set(handled)
+            if not over.done():  # who waits for it may have been cancelled
+                over.set_result(None)
 
 
 class Gathering(Generic[Asked, Told]):
