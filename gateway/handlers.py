@@ -4,6 +4,7 @@ The table of first records decides what is a repetition; `gateway.answer` makes 
 them again for demands that are alike, `gateway.disputes` those that pass on a dispute.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chopar.bus.consume import Outputs
 from chopar.bus.port import Bus, Record, TopicPartition
-from chopar.errors import DisputeRefusedError, RecordError, UndecodableError
+from chopar.errors import DisputeRefusedError, RecordError, StoreUnavailableError, UndecodableError
 from chopar.identifiers import AgencyId
 from chopar.topics import DEMAND_SUBMITTED, suffix_of
 from gateway.answer import Cause, answer
@@ -83,6 +84,11 @@ class GatewayHandler:
         await self._law.known_at(max(record.timestamp_ms for record in records))
         for timestamp_ms in {record.timestamp_ms for record in records}:
             await self._law.ready_at(timestamp_ms)
+
+    def rest(self) -> None:
+        """Keep what the batch has added to the table; what the disk refuses is kept before the next, or that waits."""
+        with contextlib.suppress(StoreUnavailableError):
+            self._first.write()
 
     def seen(self, record: Record) -> None:
         """Fold every record, also one that is given up: which is the first of its id is the log's to say."""

@@ -93,13 +93,16 @@ class _Part:
         self._path = path
         self._last: Record | None = None
         self._waiting: list[tuple[bytes, int, int, bytes]] = []
-        self._fresh: dict[bytes, First] = {}  # of the rows that came last, if each was the first of its id
+        self._fresh: dict[bytes, First] = {}  # of the rows that came last, those known to be the first of their ids
+        self._newest = b""
+        """No id folded so far is greater: one that is has none before it, and nothing need be looked up."""
         self._opened: sqlite3.Connection | None = None
         self._lost = False
         """Whether the disk took back what was folded and not committed: then it is to be opened and folded again."""
         self.size = 0
         if path is not None and path.exists():
-            self.size = int(self._database.execute("SELECT count(*) FROM first").fetchone()[0])
+            self.size, newest = self._database.execute("SELECT count(*), max(id) FROM first").fetchone()
+            self._newest = newest or b""
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -146,9 +149,12 @@ class _Part:
         self._last = record
         if demand_id is None or record.value is None:
             return
-        self._waiting.append(
-            (demand_id.bytes, record.offset, record.timestamp_ms, hashlib.sha256(record.value).digest())
-        )
+        name = demand_id.bytes
+        first = First(record.offset, record.timestamp_ms, hashlib.sha256(record.value).digest())
+        self._waiting.append((name, *first))
+        if name > self._newest:
+            self._newest = name
+            self._fresh[name] = first
         if len(self._waiting) >= _MOST_WAITING:
             self._insert()
 
@@ -185,9 +191,11 @@ class _Part:
 
     def first(self, demand_id: UUID) -> First | None:
         self._require_whole()
-        self._insert()
         name = demand_id.bytes
         fresh = self._fresh.get(name)
+        if fresh is None:
+            self._insert()
+            fresh = self._fresh.get(name)
         if fresh is not None or (self._opened is None and not self.size):
             return fresh
         found = self._database.execute("SELECT place, timestamp_ms, digest FROM first WHERE id = ?", (name,)).fetchone()
@@ -226,6 +234,7 @@ class _Part:
             self._database.execute("ROLLBACK")
         self._database.execute("DELETE FROM first")
         self._database.execute("DELETE FROM reached")
+        self._newest = b""
         self._lost = False
         self.size = 0
 

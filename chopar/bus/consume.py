@@ -74,6 +74,7 @@ class ConsumeLoop:
         self._group = group
         self._topics = tuple(topics)
         self._handler = handler
+        self._rest: Callable[[], None] | None = getattr(handler, "rest", None)
         self._settings = settings = settings or ConsumeSettings()
         self._metrics = metrics = metrics or ConsumeMetrics()
         self._replays = replays
@@ -303,6 +304,8 @@ class ConsumeLoop:
             handled = await self._trial.run(held, wary)
             await self._release.run(self._producer, handled, holds)
             await self._settle({place: ones for place, ones in handled.items() if holds(place)}, held)
+            if self._rest is not None:
+                self._rest()
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
 
     async def _replay(self, replays: Replays) -> None:

@@ -60,6 +60,13 @@ class Watcher(Protocol):
         """
 
 
+class Resting(Protocol):
+    """What a handler has beside `Handler` if it has something to do when a batch is done, on nobody's way."""
+
+    def rest(self) -> None:
+        """All that a batch led to is sent. It does not wait, and it does not fail."""
+
+
 class Independent(Protocol):
     """What a handler has beside `Handler` if what it says to a record depends on no other record.
 

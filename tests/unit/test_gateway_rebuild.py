@@ -1,5 +1,6 @@
 """The table on disk: continued where it ends, thrown away where the log is another one, pruned with the log."""
 
+import hashlib
 import random
 import sqlite3
 from collections.abc import Iterable
@@ -99,23 +100,24 @@ async def test_what_was_not_written_before_a_kill_is_folded_again(log: Log, tmp_
 
 async def test_a_file_that_somebody_holds_is_waited_for(log: Log, tmp_path: Path) -> None:
     await log.add(2)
-    holder, late = FirstRecords(tmp_path), FirstRecords(tmp_path)
-    await rebuild(log.bus, holder, {PLACE: 1})
-    record = log.bus.records(*PLACE)[1]
-    holder.fold(record)
-    assert holder.first(record) is not None
+    former, late = FirstRecords(tmp_path), FirstRecords(tmp_path)
+    await rebuild(log.bus, former, {PLACE: 1})
+    former.close([PLACE])
+    holder = sqlite3.connect(tmp_path / f"{TOPIC}-0.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    earlier, record = log.bus.records(*PLACE)
     late.open(PLACE)
     late._parts[PLACE]._database.execute("PRAGMA busy_timeout=0")
-    late.fold(record)
+    for each in (record, earlier):
+        late.fold(each)
+    assert late.first(record) == First(1, record.timestamp_ms, hashlib.sha256(record.value or b"").digest())
     for _ in range(2):
         with pytest.raises(StoreUnavailableError):
-            late.first(record)
+            late.first(earlier)
     with pytest.raises(StoreUnavailableError):
         late.write()
-    holder.close([PLACE])
-    found = late.first(record)
-    assert found is not None
-    assert found.offset == 1
+    holder.close()
+    assert [first and first.offset for first in contents(late, log)] == [0, 1]
     late.close([PLACE])
 
 
@@ -173,10 +175,13 @@ async def test_a_folder_that_cannot_be_made_while_demands_come_makes_none_of_the
     await log.add(2)
     table = FirstRecords(tmp_path / "file" / "folder")
     await rebuild(log.bus, table, {PLACE: 0})
-    for record in log.bus.records(*PLACE):
+    for number, record in enumerate(log.bus.records(*PLACE)):
         table.fold(record)
+        first = table.first(record)
+        assert first is not None
+        assert first.offset == number  # of the newest id there can be no other
         with pytest.raises(StoreUnavailableError):
-            table.first(record)
+            table.write()
     for _ in range(_MOST_WAITING - 3):
         table.fold(record)
     with pytest.raises(StoreUnavailableError):

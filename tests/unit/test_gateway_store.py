@@ -40,6 +40,7 @@ def test_the_first_of_an_id_stays_the_first_whatever_follows(table: FirstRecords
         assert fold(table, two) == first
     assert fold(table, one, two) == first
     assert fold(table, one) == first
+    table.write()
     assert table.sizes()[one.topic_partition] == 1
 
 
