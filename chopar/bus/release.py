@@ -4,7 +4,6 @@ What is done with records whose outputs were not acknowledged (committed, read a
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import TypeAlias
@@ -55,6 +54,8 @@ class Release:
         self._clock = clock
         self._missing: dict[str, float] = {}
         """Topics that outputs go to and that are not there, and since when they are known to be missing."""
+        self._counts: dict[str, int] = {}
+        """What was sent to each topic and is not in the metrics yet: that is nothing a record should wait for."""
 
     async def run(self, producer: Producer, batch: Batch, holds: Callable[[TopicPartition], bool]) -> None:
         """Send all that goes on; afterwards each record says whether it is acknowledged.
@@ -64,11 +65,19 @@ class Release:
             batch: handled records.
             holds: whether a partition is still ours; asked before each step, as one may be lost meanwhile.
         """
-        await self._send_letters(producer, batch, holds)
-        await self._send(producer, batch, holds, _Part.BEFORE)
-        _hold_back(batch)
-        await self._send(producer, batch, holds, _Part.AFTER)
-        await self._send_letters(producer, batch, holds)
+        try:
+            await self._send_letters(producer, batch, holds)
+            await self._send(producer, batch, holds, _Part.BEFORE)
+            _hold_back(batch)
+            await self._send(producer, batch, holds, _Part.AFTER)
+            await self._send_letters(producer, batch, holds)
+        finally:
+            self._count()
+
+    def _count(self) -> None:
+        counts, self._counts = self._counts, {}
+        for topic, count in counts.items():
+            self._metrics.sent.labels(topic).inc(count)
 
     async def _send_letters(self, producer: Producer, batch: Batch, holds: Callable[[TopicPartition], bool]) -> None:
         """Send the dead letters not sent yet; behind one that is refused nothing of its partition goes on."""
@@ -108,15 +117,14 @@ class Release:
         self, producer: Producer, causes: Sequence[Handled], outgoing: Sequence[Outgoing], part: _Part
     ) -> None:
         results = await producer.send(outgoing)
-        counts = Counter([record.topic for record in outgoing])
+        counts = self._counts
         for one, record, result in zip(causes, outgoing, results, strict=True):
-            if not isinstance(result, Sent):
-                counts[record.topic] -= 1
+            if isinstance(result, Sent):
+                counts[record.topic] = counts.get(record.topic, 0) + 1
+                if self._missing:
+                    self._missing.pop(record.topic, None)
+            else:
                 self._not_sent(one, record, result, part)
-        for topic, count in counts.items():
-            if count:
-                self._metrics.sent.labels(topic).inc(count)
-                self._missing.pop(topic, None)
 
     def _not_sent(self, one: Handled, record: Outgoing, error: ChoparError, part: _Part) -> None:
         """Judge a failed delivery: for good, not yet, or unknown."""
