@@ -1,9 +1,7 @@
 """Consumers and readers on Kafka.
 
-Idle latency (measured): `getone` leaves the emptied buffer in place until the next call, so that nothing stands
-between a record and its handling. So a fetch first takes what is buffered; if there is nothing it waits for one record
-in a task, which stays for the next fetch if the time is up, and then takes whatever came with it. When the broker is
-asked for more says `fetch_turns.py`.
+A fetch first takes what is buffered; if there is nothing it waits until the broker has answered with something, and
+takes all of that. When the broker is asked for more, and who is told first of its answer, says `fetch_turns.py`.
 """
 
 import asyncio
@@ -51,7 +49,8 @@ class KafkaFetcher:
         self._settings = settings
         self._client: AIOKafkaConsumer | None = None
         self._held: frozenset[TopicPartition] = frozenset()
-        self._first: asyncio.Task[Any] | None = None
+        self._arrival: asyncio.Future[Any] | None = None
+        """Awaited by the fetch that waits; False says that it is to wait no longer."""
         self._turns: FetchTurns | None = None
         self._stopped = False
         self._ids = TopicIds(settings.look_at_topics_seconds)
@@ -63,15 +62,11 @@ class KafkaFetcher:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from an offset, whatever has been buffered."""
         self._require_held(partition)
-        self._forget_first(partition)
         self._open().seek(place_of(partition), offset)
 
     def position(self, partition: TopicPartition) -> int:
         """The next offset."""
         self._require_held(partition)
-        waiting = self._waiting_record()
-        if waiting is not None and (waiting.topic, waiting.partition) == partition:
-            return int(waiting.offset)
         # aiokafka's own `position` is a coroutine, though it only looks here once a position is known.
         state = self._open()._subscription.subscription.assignment.state_value(place_of(partition))
         return int(state.position)
@@ -107,42 +102,56 @@ class KafkaFetcher:
         return {TopicPartition(*place): offset for place, offset in found.items()}
 
     async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
-        client = self._open()
-        batch: dict[TopicPartition, list[Record]] = {}
-        if self._first is None:
-            self._hold()
-            _add(batch, await client.getmany(timeout_ms=0, max_records=max_records))
-            if batch:
-                _put_last(client, batch, max_records)
-                self._look_ahead(batch, max_records)
-                return batch
+        batch = await self._buffered(max_records)
+        if not batch:
             if self._turns is not None:
                 self._turns.want()
-            self._first = asyncio.create_task(client.getone())
-        first = self._first
-        if not first.done():
-            await asyncio.wait([first], timeout=timeout_seconds)
-        if first is not self._first or not first.done():
-            return batch  # revoked or stopped meanwhile, or nothing came: the task stays for the next fetch
-        self._first = None
-        with contextlib.suppress(NoOffsetForPartitionError):  # of the moment before we name the start ourselves
-            record = first.result()
-            place = TopicPartition(record.topic, record.partition)
-            _add(batch, {place: [record]})
-            self._hold()
-            if max_records > 1 and _more_than(client, record):
-                try:
-                    more = await client.getmany(timeout_ms=0, max_records=max_records - 1)
-                    _add(batch, more)
-                    _put_last(client, more, max_records - 1)
-                except (KafkaError, OSError):
-                    client.seek(place_of(place), record.offset)  # it was not given out; the error is
-                    raise
-                self._look_ahead(batch, max_records)
+            if await self._arrives(timeout_seconds):
+                batch = await self._buffered(max_records)
         return batch
 
     def _read_topics(self) -> frozenset[str]:
         return frozenset(place.topic for place in self._held)
+
+    async def _buffered(self, max_records: int) -> dict[TopicPartition, list[Record]]:
+        """Take what there is."""
+        client = self._open()
+        batch: dict[TopicPartition, list[Record]] = {}
+        self._hold()
+        resting = self._turns.resting(client._fetcher) if self._turns is not None else contextlib.nullcontext()
+        with resting, contextlib.suppress(NoOffsetForPartitionError):  # of the moment before we name the start
+            _add(batch, await client.getmany(timeout_ms=0, max_records=max_records))
+        if batch:
+            _put_last(client, batch, max_records)
+            self._look_ahead(batch, max_records)
+        return batch
+
+    async def _arrives(self, timeout_seconds: float) -> bool:
+        """Wait until something may be there; False if it is not to be looked for."""
+        fetcher = self._open()._fetcher
+        arrival = self._arrival = fetcher._create_fetch_waiter()
+        timer = asyncio.get_running_loop().call_later(timeout_seconds, fetcher._notify, arrival)
+        try:
+            return await arrival is not False
+        finally:
+            timer.cancel()
+            self._arrival = None
+
+    def _interrupt(self) -> None:
+        """Have the fetch that waits return with nothing."""
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(False)
+
+    def _take_turns(self, client: AIOKafkaConsumer) -> None:
+        """Hold back the fetches of a client that is not started yet."""
+        network = client._client
+        self._turns = FetchTurns(network.send)
+        network.send = self._turns.send
+
+    def _tell_at_once(self, client: AIOKafkaConsumer) -> None:
+        """Be told first when something has come; of a client that has started."""
+        if self._turns is not None:
+            self._turns.tell_at_once(client._fetcher)
 
     def _hold(self) -> None:
         """A batch is given out: nothing more is asked for until it is handled."""
@@ -163,31 +172,9 @@ class KafkaFetcher:
         if partition not in self._held:
             raise NotFoundError(f"partition {partition.topic}-{partition.partition} is not held")
 
-    def _waiting_record(self) -> Any:
-        """The record that came after the last fetch had given up waiting."""
-        first = self._first
-        done = first is not None and first.done() and not first.cancelled() and first.exception() is None
-        return first.result() if first is not None and done else None
-
-    def _forget_first(self, partition: TopicPartition) -> Any:
-        """Drop the waiting record, if it is of this partition."""
-        waiting = self._waiting_record()
-        if waiting is not None and partition == (waiting.topic, waiting.partition):
-            self._first = None
-            return waiting
-        return None
-
-    async def _cancel_first(self) -> None:
-        first, self._first = self._first, None
-        if first is not None:
-            first.cancel()
-            await asyncio.wait([first])
-            if not first.cancelled():
-                first.exception()  # looked at, so that nobody complains
-
     async def _close(self) -> None:
         self._stopped = True
-        await self._cancel_first()
+        self._interrupt()
         await self._ids.close()
         client, self._client = self._client, None
         if client is not None:
@@ -214,6 +201,7 @@ class KafkaReader(KafkaFetcher):
     async def start(self) -> None:
         """Connect and take the positions up."""
         self._client = client = await connected(self._make, _stop, self._bootstrap, self._settings)
+        self._tell_at_once(client)
         try:
             async with translated("asking for leaders", self._settings.request_timeout_seconds):
                 await knows(client, {place.topic for place in self._start})
@@ -233,12 +221,14 @@ class KafkaReader(KafkaFetcher):
         await self._close()
 
     def _make(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+        client = AIOKafkaConsumer(
             group_id=None,
             isolation_level=self._isolation,
             **_consumer_options(self._settings, self._settings.partition_bytes(len(self._start))),
             **self._settings.common(self._bootstrap, "reader"),
         )
+        self._take_turns(client)
+        return client
 
 
 class KafkaConsumer(KafkaFetcher):
@@ -270,7 +260,7 @@ class KafkaConsumer(KafkaFetcher):
 
     async def start(self) -> None:
         """Join the group."""
-        await connected(self._make, _stop, self._bootstrap, self._settings)
+        self._tell_at_once(await connected(self._make, _stop, self._bootstrap, self._settings))
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""
@@ -359,9 +349,6 @@ class KafkaConsumer(KafkaFetcher):
         """Give out nothing of these; the position stays."""
         for place in partitions:
             if place in self._held:
-                waiting = self._forget_first(place)
-                if waiting is not None:
-                    self._open().seek(place_of(place), waiting.offset)
                 self._open().pause(place_of(place))
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
@@ -385,11 +372,10 @@ class KafkaConsumer(KafkaFetcher):
             **settings.common(self._bootstrap, self._group),
         )
         wait_longer_for_joins(self._client, settings.request_timeout_seconds)
-        client = self._client._client
         if settings.fetch_sessions:
+            client = self._client._client
             client.send = FetchLanes(client.send).send
-        self._turns = FetchTurns(client.send)
-        client.send = self._turns.send
+        self._take_turns(self._client)
         self._client.subscribe(list(self._topics), listener=_Listener(self))
         return self._client
 
@@ -397,7 +383,7 @@ class KafkaConsumer(KafkaFetcher):
         self._settled.clear()
         self._rebalances += 1
         await self._cancel_assigning()
-        await self._cancel_first()
+        self._interrupt()
         if self._held:
             try:
                 await self._revoked(self._held)
@@ -503,12 +489,6 @@ def _add(batch: dict[TopicPartition, list[Record]], got: Mapping[Any, Sequence[A
                     tuple(message.headers),
                 )
             )
-
-
-def _more_than(client: AIOKafkaConsumer, record: Any) -> bool:
-    """Whether anything else is buffered, as far as may be seen without emptying the buffer of this record."""
-    place = place_of(TopicPartition(record.topic, record.partition))
-    return len(client._fetcher._records) > 1 or (client.highwater(place) or 0) > record.offset + 1
 
 
 def _put_last(client: AIOKafkaConsumer, batch: Mapping[Any, Sequence[Any]], most: int) -> None:

@@ -37,8 +37,9 @@ _Asked: TypeAlias = dict[_Place, tuple[int, ...]]
 class _Lane:
     """One fetch with one broker, that may outlive the call in which it was sent."""
 
-    def __init__(self, send: _Send) -> None:
+    def __init__(self, send: _Send, back: Callable[[], None]) -> None:
         self._send = send
+        self._back = back
         self.asked: _Asked = {}
         self.task: asyncio.Task[Any] | None = None
 
@@ -48,8 +49,14 @@ class _Lane:
             mine = copy.copy(request)
             mine._topics = by_topic((topic, one) for (topic, _), one in asked.items())
             self.asked = asked
-            self.task = asyncio.ensure_future(self._send(mine))
+            self.task = asyncio.ensure_future(self._fetch(mine))
             self.task.add_done_callback(_look)  # it may fail when nobody waits for it any longer
+
+    async def _fetch(self, request: Any) -> Any:
+        try:
+            return await self._send(request)
+        finally:
+            self._back()  # a turn sooner than by the task's end
 
     def uncovered(self, wanted: _Asked) -> _Asked:
         """What of this no fetch under way asks for."""
@@ -77,6 +84,8 @@ class FetchLanes:
         self._few = few
         self._busy_session, self._quiet_session = FetchSessions(send), FetchSessions(send)
         self._lanes: dict[Any, tuple[_Lane, _Lane]] = {}
+        self._back: dict[Any, asyncio.Future[None]] = {}
+        """Done when a fetch with a broker has come back."""
         self._spoke_at: dict[_Place, float] = {}
 
     async def send(self, node_id: Any, request: Any, **options: Any) -> Any:
@@ -84,10 +93,15 @@ class FetchLanes:
         if not isinstance(request, FetchRequest):
             return await self._send(node_id, request, **options)
         lanes = self._lanes.get(node_id)
+        if sum(len(partitions) for _, partitions in request.topics) <= self._few and (
+            lanes is None or not any(lane.task for lane in lanes)
+        ):
+            return await self._busy_session.send(node_id, request, **options)
         if lanes is None:
+            back = partial(self._come_back, node_id)
             lanes = self._lanes[node_id] = (
-                _Lane(partial(self._busy_session.send, node_id, **options)),
-                _Lane(partial(self._quiet_session.send, node_id, group=_QUIET_CONNECTION)),
+                _Lane(partial(self._busy_session.send, node_id, **options), back),
+                _Lane(partial(self._quiet_session.send, node_id, group=_QUIET_CONNECTION), back),
             )
         busy, quiet = lanes
         wanted: _Asked = {(topic, one[0]): one for topic, partitions in request.topics for one in partitions}
@@ -100,15 +114,25 @@ class FetchLanes:
                         response = task.result()
                         self._keep(response, lane.asked, wanted)
                         if response.topics or lane is busy or not apart:
+                            # aiokafka looks up what it has asked of each partition of the answer, and of no other
+                            request._topics = by_topic(
+                                (topic, wanted[topic, one[0]]) for topic, ones in response.topics for one in ones
+                            )
                             return response
                 busy.ask(request, apart if quiet.task is None else quiet.uncovered(wanted) | apart)
                 quiet.ask(request, busy.uncovered(wanted))
-                under_way = [lane.task for lane in lanes if lane.task is not None]
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._back[node_id] = asyncio.get_running_loop().create_future()
+                if not any(lane.task is not None and lane.task.done() for lane in lanes):
+                    await self._back[node_id]
         except asyncio.CancelledError:
             for lane in lanes:
                 lane.cancel()
             raise
+
+    def _come_back(self, node_id: Any) -> None:
+        back = self._back.get(node_id)
+        if back is not None and not back.done():
+            back.set_result(None)
 
     def _apart(self, wanted: _Asked) -> _Asked:
         """Those that said something lately; all, if they are few."""

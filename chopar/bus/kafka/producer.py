@@ -20,7 +20,8 @@ from aiokafka.errors import (
 )
 
 from chopar.bus.dead_letter import LARGEST_BYTES
-from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, foreign_cancellation
+from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, foreign_cancellation, place_of
+from chopar.bus.kafka.send_at_once import Flight, SendAtOnce
 from chopar.bus.port import Outgoing, Sent, TopicPartition, size_bytes
 from chopar.errors import (
     ChoparError,
@@ -42,7 +43,7 @@ _Results = list[Sent | ChoparError]
 class _Batch:
     """A batch of one partition under construction, then on its way."""
 
-    __slots__ = ("append", "builder", "error", "future", "indices", "place")
+    __slots__ = ("append", "builder", "delivered", "error", "future", "indices", "place")
 
     def __init__(self, place: TopicPartition, builder: Any) -> None:
         self.place = place
@@ -51,6 +52,8 @@ class _Batch:
         self.indices: list[int] = []
         self.future: asyncio.Future[Any] | None = None
         self.error: BaseException | None = None
+        self.delivered: tuple[int, int] | None = None
+        """First offset and time, where no future stands for it."""
 
 
 class KafkaProducer:
@@ -61,6 +64,7 @@ class KafkaProducer:
         self._name = name
         self._settings = settings
         self._client: AIOKafkaProducer | None = None
+        self._at_once: SendAtOnce | None = None
         self._broken = False
         self._missing: set[str] = set()
         """Topics that were waited for in vain; they are asked for with each record, and not waited for again."""
@@ -68,34 +72,82 @@ class KafkaProducer:
     async def start(self) -> None:
         """Connect; tried until the deadline."""
         self._client = await connected(self._make, _abort, self._bootstrap, self._settings)
+        self._at_once = SendAtOnce(self._client)
         self._broken = False
 
     async def stop(self) -> None:
         """Flush and disconnect; what was not acknowledged in time is dropped."""
         client, self._client = self._client, None
+        at_once, self._at_once = self._at_once, None
         if client is not None:
+            if self._broken and at_once is not None:
+                at_once.give_up()
+            elif at_once is not None:
+                await closed(at_once.land(), self._settings)
             await closed(_abort(client) if self._broken else _stop(client), self._settings)
+            if at_once is not None:
+                at_once.give_up()
 
     async def send(self, records: Sequence[Outgoing]) -> _Results:
         """Send in batches and await every delivery."""
         results: dict[int, Sent | ChoparError] = {}
-        try:
-            async with asyncio.timeout(self._settings.delivery_deadline_seconds):
-                with foreign_cancellation():
-                    await self._deliver(records, results)
-        except (TimeoutError, KafkaError):
-            self._broken = True
-        except UnavailableError as error:
-            return [results.get(index, DeliveryError(str(error))) for index in range(len(records))]
+        deadline = asyncio.get_running_loop().time() + self._settings.delivery_deadline_seconds
+        batches, flights = self._written_at_once(records, results)
+        for flight in flights:
+            await flight.answer  # within the time of a request
+        for flight in flights:
+            for place, delivered in flight.delivered.items():
+                batches[place].delivered = delivered
+            for place, future in flight.judged.items():
+                batches[place].future = future
+        if flights and all(flight.delivered for flight in flights):
+            self._take(list(batches.values()), results)
+        else:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    with foreign_cancellation():
+                        await self._deliver(records, list(batches.values()) if flights else [], results)
+            except (TimeoutError, KafkaError):
+                self._broken = True
+            except UnavailableError as error:
+                return [results.get(index, DeliveryError(str(error))) for index in range(len(records))]
         if len(results) < len(records):
             self._broken = True
         late = DeliveryError(f"not acknowledged within {self._settings.delivery_deadline_seconds:.0f} s")
         return [results.get(index, late) for index in range(len(records))]
 
-    async def _deliver(self, records: Sequence[Outgoing], results: dict[int, Sent | ChoparError]) -> None:
-        client = await self._usable()
-        batches = self._build(client, records, range(len(records)), results)
-        await _fly(client, batches, self._missing)
+    def _written_at_once(
+        self, records: Sequence[Outgoing], results: dict[int, Sent | ChoparError]
+    ) -> tuple[dict[Any, _Batch], list[Flight]]:
+        """Batches by partition, and what is on its way with them: nothing where they have to go the usual way."""
+        if self._broken or self._client is None or self._at_once is None:
+            return {}, []
+        made = self._build(self._client, records, range(len(records)), results)
+        batches = {place_of(batch.place): batch for batch in made}
+        if len(batches) < len(made):
+            return {}, []
+        for batch in made:
+            batch.builder.close()
+        flights = self._at_once.write({place: batch.builder for place, batch in batches.items()})
+        return (batches, flights) if flights else ({}, [])
+
+    async def _deliver(
+        self, records: Sequence[Outgoing], sent: Sequence[_Batch], results: dict[int, Sent | ChoparError]
+    ) -> None:
+        """Send, or where that was done, wait for what is sent once more."""
+        batches = sent
+        if not sent:
+            client = await self._usable()
+            batches = self._build(client, records, range(len(records)), results)
+            await _fly(client, batches, self._missing)
+        flying = [batch.future for batch in sent if batch.future is not None]
+        for batch in sent:
+            if batch.future is None and batch.delivered is None:
+                batch.error = KafkaError("the producer was given up")
+        if flying:
+            for future in flying:
+                future.add_done_callback(_look)  # it may fail when nobody waits for it any longer
+            await asyncio.wait(flying)
         again = self._take(batches, results)
         if again:
             await self._one_by_one(records, again, results)
@@ -159,10 +211,14 @@ class KafkaProducer:
             error = batch.error
             if batch.future is not None:
                 error = batch.future.exception()
-            if error is None and batch.future is not None:
-                metadata = batch.future.result()
-                offset, stamp = metadata.offset, metadata.timestamp
-                results.update((index, Sent(offset + number, stamp)) for number, index in enumerate(batch.indices))
+                if error is None:
+                    metadata = batch.future.result()
+                    batch.delivered = metadata.offset, metadata.timestamp
+            if batch.delivered is not None:
+                offset, stamp = batch.delivered
+                for index in batch.indices:
+                    results[index] = Sent(offset, stamp)
+                    offset += 1
                 continue
             if isinstance(error, _TOO_LARGE) or batch.place in cut:
                 # The broker refused a batch; those behind it in the partition only failed for their sequence.
