@@ -15,7 +15,7 @@ import itertools
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +69,7 @@ def read(path: Path) -> list[Step]:
     return steps
 
 
-def exchanges(traces: dict[str, Steps]) -> Iterator[list[tuple[int, int]]]:
+def exchanges(traces: Mapping[str, Steps]) -> Iterator[list[tuple[int, int]]]:
     """Nanoseconds and CPU of each step, of each exchange that came through undisturbed."""
     starts = {who: [step.at for step in steps] for who, steps in traces.items()}
     begun = [step for step in traces["asker"] if step.name == "begun"]
@@ -117,6 +117,19 @@ def table(columns: dict[str, list[list[tuple[int, int]]]]) -> str:
             cells += f"{median:10.3f} /{tenth:7.3f} ({cpu:.3f})"
         lines.append(f"{name:40}{cells}")
     lines.append("exchanges: " + ", ".join(f"{name} {len(found)}" for name, found in columns.items()))
+    return "\n".join(lines)
+
+
+def inside(traces: Mapping[str, Steps], exchanges_seen: int) -> str:
+    """The CPU between any two steps of a process that follow each other in most exchanges."""
+    lines: list[str] = []
+    for who, steps in traces.items():
+        found: dict[tuple[str, str], list[float]] = {}
+        for one, following in itertools.pairwise(steps):
+            found.setdefault((one.name, following.name), []).append((following.cpu - one.cpu) / 1e6)
+        for (one_name, following_name), cpu in sorted(found.items(), key=lambda item: -statistics.median(item[1])):
+            if len(cpu) * 2 > exchanges_seen:
+                lines.append(f"{who:8} {one_name:24} -> {following_name:24} {statistics.median(cpu):.3f} ({len(cpu)})")
     return "\n".join(lines)
 
 
@@ -170,6 +183,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=8.0)
     options.add_argument("--against", type=Path, help="another checkout")
     options.add_argument("--no-echo", action="store_true")
+    options.add_argument("--inside", action="store_true", help="the CPU between any two steps of each process too")
     arguments = options.parse_args()
     trees = {"here": CHECKOUT, **({"there": arguments.against} if arguments.against else {})}
     columns: dict[str, list[list[tuple[int, int]]]] = {}
@@ -183,7 +197,10 @@ def main() -> None:
                 with traced_services(here, tree, files):
                     words = ["--registry", here.registry]
                     asked(here, tree, files["asker"], "tests.load.asker", words, arguments.seconds)
-                columns.setdefault(name, []).extend(exchanges({who: read(file) for who, file in files.items()}))
+                traces = {who: read(file) for who, file in files.items()}
+                columns.setdefault(name, []).extend(exchanges(traces))
+                if arguments.inside:
+                    sys.stdout.write(f"{name}\n{inside(traces, int(arguments.seconds * 10))}\n")
             if not arguments.no_echo:
                 files = {who: here.home / f"echo-{number}-{who}" for who in ("asker", "gateway", "holder")}
                 with traced_echo(here, CHECKOUT, files, sizes):

@@ -112,7 +112,7 @@ class Trace:
 
 
 def _named(request: Any) -> str:
-    return type(request).__name__.partition("Request")[0] if request is not None else "?"
+    return type(request).__name__.partition("Request")[0]
 
 
 def main() -> None:
