@@ -7,11 +7,12 @@ have been said by it, byte for byte.
 """
 
 import asyncio
+import contextlib
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 from chopar.bus.consume import ConsumeSettings
 from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Headers, Outgoing, TopicPartition, partition_of
+from chopar.errors import DeliveryError
 from chopar.messages.demand import AskedHolder, DemandedDocument, FetchMode, Following, Subject
 from chopar.requester.requester import Requester
 from gateway.law_reader import PARTITION as LAW
@@ -42,6 +44,7 @@ LEAD_SECONDS = 1
 ALTERNATIVES = "alternatives"
 """Folder of the lists in which a paper may be proved by several holders."""
 EACH, OFTEN = 5, ("activated", "secret changed")
+UNSEEN = "secret changed unseen"
 AT_FIRST = 150
 """Demands by the first lists, however slow the machine is: among them some for each holder."""
 SEND_SECONDS = 0.1
@@ -104,10 +107,13 @@ def said(bus: MemoryBus, topics: Sequence[str] = OUTPUTS) -> dict[bytes, set[tup
 class Disturber:
     """Does something to the gateways, the law or the bus, a step at a time."""
 
-    def __init__(self, here: World, bus: MemoryBus, chance: random.Random) -> None:
+    def __init__(
+        self, here: World, bus: MemoryBus, chance: random.Random, feed: Callable[[int], Awaitable[None]]
+    ) -> None:
         self._here = here
         self._bus = bus
         self._chance = chance
+        self._feed = feed
         self._buses = {name: SleepingBus(bus) for name in NAMES}
         self.done: Counter[str] = Counter()
         self._ways = {
@@ -126,12 +132,14 @@ class Disturber:
         """What is to be done, each so and so often, in an order of its own."""
         plan = [*self._ways, *OFTEN] * EACH
         self._chance.shuffle(plan)
-        return plan
+        return [*plan, UNSEEN]
 
     async def step(self, what: str, number: int) -> None:
         """One thing; then what is down may come up again."""
         await self.supervise()
-        if await self._ways[what](self._chance.choice(NAMES), number):
+        if what == UNSEEN:
+            await self._change_secret_unseen(number)
+        elif await self._ways[what](self._chance.choice(NAMES), number):
             self.done[what] += 1
         for other in NAMES:
             if self._buses[other].sleeps and self._chance.random() < 0.4:
@@ -209,6 +217,19 @@ class Disturber:
         lists = self._here.home / ALTERNATIVES
         return await self._bring(lists, secret_version=number + 2, activated_by=f"operator {number}")
 
+    async def _change_secret_unseen(self, number: int) -> None:
+        """A stamp is given before its record is visible: another secret holds, and nobody can have read of it."""
+        self.mend()
+        self._bus.hold(LAW)
+        with contextlib.suppress(DeliveryError):
+            await self._here.activate(secret_version=number + 2, activated_by="operator")
+        until = asyncio.get_running_loop().time() + 2 * LEAD_SECONDS  # it holds one and a half leads after it was given
+        while asyncio.get_running_loop().time() < until:
+            await self._feed(3)
+            await asyncio.sleep(LEAD_SECONDS / 10)
+        self._bus.release(LAW)
+        self.done[UNSEEN] += 1
+
     async def _bring(self, lists: Path, **what: Any) -> bool:
         if self._bus.log.partition(LAW).held:
             return False  # whoever activates waits until it is shown
@@ -240,9 +261,9 @@ async def test_every_pair_of_outputs_with_one_id_is_equal_and_none_is_said_that_
     bus = MemoryBus(lambda: time.time_ns() // 1_000_000, send_timeout_seconds=SEND_SECONDS)
     async with world(bus, tmp_path) as here:
         await here.prepare(written_to(tmp_path / ALTERNATIVES, with_alternatives()), lead_seconds=LEAD_SECONDS)
-        disturber = Disturber(here, bus, chance)
         async with here.requester(HET) as requester:
             feeder = Feeder(here, chance)
+            disturber = Disturber(here, bus, chance, partial(feeder.some, requester))
             await feeder.some(requester, AT_FIRST)
             for number, what in enumerate(disturber.plan()):
                 await feeder.some(requester, chance.randrange(1, 6))
