@@ -152,11 +152,18 @@ def test_the_order_in_which_entries_stand_decides_nothing(files: Files) -> None:
     assert fetched
 
 
-def test_a_member_is_one_from_its_first_to_its_last_day() -> None:
+FIRST, LAST = date(2022, 4, 1), date(2023, 3, 31)
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [{"member_from": FIRST, "member_until": LAST}, {"member_from": FIRST}, {"member_until": LAST}],
+    ids=["from and until", "from", "until"],
+)
+def test_a_member_is_one_from_its_first_to_its_last_day(dates: dict[str, date]) -> None:
     """On a day of its membership it is answered as if it had always been a member, on others as if never."""
-    first, last = date(2022, 4, 1), date(2023, 3, 31)
     members = tables(FILES, GROUPS, "member")
-    dated = [{**member, "member_from": first, "member_until": last} for member in members]
+    dated = [{**member, **dates} for member in members]
     held = ListVersion.from_files(put(FILES, GROUPS, "member", dated))
     # That a group exists is known by its members: of each an agency stays that no question is of.
     nobody = sorted(held.agencies)[0]
@@ -167,9 +174,10 @@ def test_a_member_is_one_from_its_first_to_its_last_day() -> None:
     for question in questions(200, seed=17):
         if question.demand.requester == nobody:
             continue
-        for day in (first - timedelta(days=1), first, last, last + timedelta(days=1)):
+        for day in (FIRST - timedelta(days=1), FIRST, LAST, LAST + timedelta(days=1)):
             asked = replace(question, on=day)
-            due = asked.by(lists() if first <= day <= last else never)
+            is_member = dates.get("member_from", day) <= day <= dates.get("member_until", day)
+            due = asked.by(lists() if is_member else never)
             assert without_digest(asked.by(held)) == without_digest(due)
             told += without_digest(asked.by(lists())) != without_digest(asked.by(never))
     assert told
