@@ -14,9 +14,9 @@ _FOR_OTHERS = ("rich", "greenlet")
 
 def load() -> None:
     """Import structlog, unless that was done."""
-    hidden = [name for name in _FOR_OTHERS if name not in sys.modules]
     if "structlog" in sys.modules:
         return
+    hidden = [name for name in _FOR_OTHERS if name not in sys.modules]
     modules: dict[str, object] = sys.modules  # type: ignore[assignment]
     modules.update(dict.fromkeys(hidden))  # None stands for what cannot be imported
     try:
