@@ -18,12 +18,12 @@ from chopar.bus.memory import MemoryBus
 from chopar.bus.port import Outgoing
 from chopar.cli.output import Format, Output
 from chopar.cli.session import Session
-from chopar.errors import ConfigurationError, NotFoundError
+from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError
 from chopar.identifiers import agency_id
 from chopar.messages.demand import FetchMode
 from chopar.messages.exchange import ExchangeRecorded
 from chopar.schema_registry import Encoder, InMemorySchemaRegistry
-from chopar.topics import EXCHANGE_RECORDED, layouts
+from chopar.topics import EXCHANGE_RECORDED, LAW_ACTIVATED, layouts
 from gateway.activation import read_law
 from gateway.bundle import list_files, load
 from gateway.cli import directory, gap, prohibited
@@ -188,6 +188,19 @@ def test_a_secret_is_followed_by_another_from_its_time_on_and_one_that_was_lost_
     with pytest.raises(ConfigurationError, match="activate with --secret-version 3"):
         stack.activate(WITH_ENTRY)
     assert stack.activate(WITH_ENTRY, "--secret-version", "3")["secret_version"] == 3
+
+
+def test_a_record_that_nobody_understands_stops_every_command_until_it_is_passed_over(stack: Stack) -> None:
+    sent = stack.bus.log.append(Outgoing(LAW_ACTIVATED.of(), 0, b"junk", b"nonsense"))
+    offset = str(sent.offset)
+    for words in (["list"], ["history"], ["activate", str(LISTS)]):
+        with pytest.raises(LawUnreadableError, match=f"chopar prohibited pass-over {offset}"):
+            stack.call(prohibited.app, *words)
+    told = stack.call(prohibited.app, "pass-over", offset, "--reason", "a test wrote it")
+    assert told == {"offset": sent.offset, "is_new": True, "by": "lawyer"}
+    assert not stack.call(prohibited.app, "pass-over", offset, "--reason", "again")["is_new"]
+    assert len(stack.call(prohibited.app, "history")) == 1
+    assert stack.activate(WITH_ENTRY)["is_new"]
 
 
 def test_lists_are_not_in_force_before_their_lead_has_passed(stack: Stack) -> None:
