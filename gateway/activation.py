@@ -4,17 +4,27 @@ Run by those who keep the lists (`python -m gateway --activate`). It appends onl
 hold at its own time, says from when it holds, and does not wait for it. What is planned for later stays as it is.
 """
 
+import asyncio
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from chopar.avro import SchemaFiles, encode_body, frame
+from chopar.avro import SchemaFiles, encode_body, frame, unframe
 from chopar.bus.between import between
 from chopar.bus.port import Bus, Outgoing
-from chopar.errors import ChoparError, ConfigurationError, LawUnreadableError, NotFoundError
+from chopar.errors import (
+    ChoparError,
+    ConfigurationError,
+    LawUnreadableError,
+    NotFoundError,
+    NotOurFramingError,
+    SchemaNotYetKnownError,
+    UnknownSchemaError,
+)
 from chopar.messages.demand import FetchMode
 from chopar.messages.law import AcceptedSchema, ListActivated, ListMark
 from chopar.schema_registry import SchemaRegistry
@@ -27,6 +37,7 @@ from gateway.list_version import FILES, ListVersion
 from gateway.standing import ACCEPTED, OUTPUTS, RULES_NUMBER, secret_check, secret_name
 from gateway.tashkent import day_of
 
+_ASK_AGAIN_SECONDS = 1.0
 _LEADS_AHEAD = 1.5
 """How many leads ahead a later activation takes effect: one is due, half a one is left for the broker to take it."""
 
@@ -55,10 +66,13 @@ async def read_law(bus: Bus, files: SchemaFiles) -> Law:
     return law
 
 
-async def pass_over(bus: Bus, files: SchemaFiles, offset: int, *, by: str, reason: str) -> bool:
+async def pass_over(
+    bus: Bus, registry: SchemaRegistry, files: SchemaFiles, offset: int, *, by: str, reason: str
+) -> bool:
     """Have everybody pass over a record that nobody understands: its key is given no value, whatever was written.
 
     Args:
+        registry: says whether it is an activation by a schema of another release, which other gateways do understand.
         offset: of the record.
         by: who says so; stands in the headers, with the reason.
 
@@ -67,8 +81,8 @@ async def pass_over(bus: Bus, files: SchemaFiles, offset: int, *, by: str, reaso
 
     Raises:
         NotFoundError: there is no record.
-        ConfigurationError: it is an activation or a mark, or somebody has withdrawn it already.
-        UnavailableError: the broker does not answer.
+        ConfigurationError: it is an activation, of another release too, or a mark.
+        UnavailableError: broker or schema registry do not answer.
     """
     reader = bus.reader({PARTITION: None})
     await reader.start()
@@ -91,6 +105,10 @@ async def pass_over(bus: Bus, files: SchemaFiles, offset: int, *, by: str, reaso
         raise ConfigurationError(
             f"the record at offset {offset} can be understood; what holds is changed by activating"
         )
+    if await _is_of_another_release(registry, found.value or b""):
+        raise ConfigurationError(
+            f"the record at offset {offset} is an activation by a schema of another release: install that one"
+        )
     try:
         await understood(bus, files, found)
     except LawUnreadableError:
@@ -105,6 +123,23 @@ async def pass_over(bus: Bus, files: SchemaFiles, offset: int, *, by: str, reaso
             raise sent from None
         return True
     return False
+
+
+async def _is_of_another_release(registry: SchemaRegistry, value: bytes) -> bool:
+    """Whether the schema registry says that a value which cannot be read is an activation."""
+    try:
+        schema_id, _ = unframe(value)
+    except NotOurFramingError:
+        return False
+    while True:
+        try:
+            found = json.loads(await registry.text_of(schema_id))
+        except UnknownSchemaError:
+            return False
+        except SchemaNotYetKnownError:  # for some seconds, as a follower may lag
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        else:
+            return f"{found.get('namespace', '')}.{found['name']}" == ListActivated.RECORD
 
 
 async def activate(

@@ -320,7 +320,15 @@ def pass_over_(
 
     session = Session.of(context)
     who = session.who(by)
-    is_new = session.run(lambda: pass_over(session.bus(), SchemaFiles.shipped(), offset, by=who, reason=reason))
+
+    async def work() -> bool:
+        registry = session.schema_registry()
+        try:
+            return await pass_over(session.bus(), registry, SchemaFiles.shipped(), offset, by=who, reason=reason)
+        finally:
+            await registry.aclose()
+
+    is_new = session.run(work)
     words = "is passed over from now on" if is_new else "was passed over already"
     session.output.show({"offset": offset, "is_new": is_new, "by": who}, f"the record at offset {offset} {words}")
     return ExitCode.DONE

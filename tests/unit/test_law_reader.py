@@ -17,6 +17,7 @@ from chopar.errors import ConfigurationError, LawUnreadableError, NotFoundError,
 from chopar.identifiers import PersonId
 from chopar.messages.demand import FetchMode
 from chopar.messages.law import ListActivated, ListMark
+from chopar.schema_registry import InMemorySchemaRegistry
 from chopar.secret_files import secret_path
 from chopar.topics import TopicLayout
 from gateway.activation import pass_over, read_law
@@ -92,14 +93,21 @@ async def test_what_nobody_understands_is_passed_over_once_somebody_says_so() ->
     bus.log.append(Outgoing(*PARTITION, activation_key(other), value))
     with pytest.raises(LawUnreadableError, match="pass-over 1"):
         await read_law(bus, FILES)
-    for offset, error in ((0, ConfigurationError), (2, ConfigurationError), (3, NotFoundError)):
+    registry = InMemorySchemaRegistry(time.monotonic)
+    for record, text in FILES.texts.items():
+        await registry.register(record, text)
+    newer = frame(await registry.id_of(ListActivated.RECORD, FILES.texts[ListActivated.RECORD]), b"\xff")
+    bus.log.append(Outgoing(*PARTITION, b"newer", newer))
+    refused = ((0, ConfigurationError), (2, ConfigurationError), (3, ConfigurationError), (4, NotFoundError))
+    for offset, error in refused:
         with pytest.raises(error):
-            await pass_over(bus, FILES, offset, by="operator", reason="a test")
+            await pass_over(bus, registry, FILES, offset, by="operator", reason="a test")
+    bus.log.append(Outgoing(*PARTITION, b"newer", None))  # by other means, so that the rest can be looked at
     bus.log.append(Outgoing(*PARTITION, b"another", None))  # says nothing about it
     with pytest.raises(LawUnreadableError):
         await read_law(bus, FILES)
-    assert await pass_over(bus, FILES, 1, by="operator", reason="it says nothing")
-    assert not await pass_over(bus, FILES, 1, by="operator", reason="it says nothing")
+    assert await pass_over(bus, registry, FILES, 1, by="operator", reason="it says nothing")
+    assert not await pass_over(bus, registry, FILES, 1, by="operator", reason="it says nothing")
     said = bus.records(PARTITION.topic)[-1]
     assert (said.key, said.value) == (b"junk", None)
     assert said.headers == (("passed_over_by", b"operator"), ("reason", b"it says nothing"))
