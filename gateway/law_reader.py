@@ -26,8 +26,9 @@ PARTITION = TopicPartition(LAW_ACTIVATED.of(), 0)
 
 _BATCH = 500
 _LISTEN_SECONDS = 0.5
-_WAIT_SECONDS = 20.0
-"""How long a batch waits for the law to be read far enough before it is given back to be read again."""
+_WAIT_SECONDS = 5.0
+"""How long a batch waits for the law to be read far enough before it is given back to be read again: less than the time
+that a process has to end in, as it does not end in mid-wait."""
 
 MOST_STANDINGS = 16
 """Kept ready, those that were used last: what holds, what comes, what held when waiting demands and demands that are
