@@ -10,7 +10,7 @@ from chopar.bus.commits import Commits
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.port import Record, TopicPartition
 from chopar.errors import BrokerUnavailableError, NoLongerMemberError, RegisterUnavailableError
-from tests.unit.test_consume_faults import FAST, GROUP, ORIGIN, Relay, Stage
+from tests.consume_stage import FAST, GROUP, ORIGIN, Relay, Stage
 
 OTHER = TopicPartition("in", 1)
 HOUR = replace(FAST, commit_interval_seconds=3600, max_records=1)

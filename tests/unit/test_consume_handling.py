@@ -19,7 +19,7 @@ from chopar.errors import (
     UndecodableError,
 )
 from chopar.observe import add_what_is_handled
-from tests.unit.test_consume_faults import ORIGIN, Relay, Stage
+from tests.consume_stage import ORIGIN, Relay, Stage
 
 PLACE = TopicPartition("in", 0)
 DEMAND = b"01890a5d-ac96-774b-bcce-b302099a8057"
