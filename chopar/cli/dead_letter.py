@@ -51,17 +51,23 @@ def list_(
 ) -> int:
     """List dead letters: why, from where, since when, what was decided. No value is shown, no key but a demand id."""
     from chopar.cli import dead_letter_list as listing
+    from chopar.cli.dead_letter_again import with_new_letters
 
     session = Session.of(context)
     wanted = listing.Filter(topic, code, listing.read_since(since, datetime.now(UTC)))
 
-    async def rows(bus: "Bus", registry: "SchemaRegistry") -> list[dict[str, Any]]:
+    async def rows(bus: "Bus", registry: "SchemaRegistry") -> tuple[list[dict[str, Any]], str]:
         decided = await listing.decisions(bus, registry)
-        found = [listing.row(letter, decided) for letter in await listing.letters(bus, wanted)]
-        return [one for one in found if not undecided or one["state"] == "open"]
+        letters = [
+            one for one in await listing.letters(bus, wanted) if not undecided or one.place not in decided.settled
+        ]
+        decided = await with_new_letters(bus, decided, letters)
+        hint = "" if letters else await listing.other_codes(bus, wanted)
+        return [listing.row(letter, decided) for letter in letters], hint
 
-    shown = _run(session, rows)
-    session.output.show(shown, *listing.to_text(shown, narrowed=wanted != listing.Filter() or undecided))
+    shown, hint = _run(session, rows)
+    narrowed = wanted != listing.Filter() or undecided
+    session.output.show(shown, *listing.to_text(shown, narrowed, hint))
     return 0
 
 
@@ -77,6 +83,7 @@ def show(
 ) -> int:
     """Show one dead letter: headers, sizes, digest and the record's name; key and bytes only with --reveal."""
     from chopar.cli import dead_letter_show as showing
+    from chopar.cli.dead_letter_again import with_new_letters
     from chopar.cli.dead_letter_decide import write_down
     from chopar.cli.dead_letter_list import Letter, Place, decisions, letter_at
     from chopar.messages.operations import ReplayAction
@@ -87,9 +94,10 @@ def show(
 
     async def look(bus: "Bus", registry: "SchemaRegistry") -> dict[str, Any]:
         record: Record = await letter_at(bus, place)
-        shown = await showing.details(record, await decisions(bus, registry), registry)
+        one = [Letter.of(record)]
+        decided = await with_new_letters(bus, await decisions(bus, registry), one)
+        shown = await showing.details(record, decided, registry)
         if reveal:
-            one = [Letter.of(record)]
             await write_down(
                 bus, registry, ReplayAction.REVEAL, one, reason=reason, by=name, clock=lambda: datetime.now(UTC)
             )
@@ -115,7 +123,11 @@ def replay(
     by: By = "",
     yes: Yes = False,
 ) -> int:
-    """Have dead letters handled again, as of their original offset and time, by the process that gave them up."""
+    """Have dead letters handled again, as of their original offset and time, by the process that gave them up.
+
+    `list` shows what came of it. A filter means letters that nobody has decided on. Exit code 0: all that was meant is,
+    or will be, as wanted; 1: not one that was named (discarded before, or replayed in vain), or one cannot be replayed.
+    """
     from chopar.messages.operations import ReplayAction
 
     return _decide(context, ReplayAction.REPLAY, letters, (topic, code, since), every, reason, by, yes)
@@ -133,7 +145,11 @@ def discard(
     by: By = "",
     yes: Yes = False,
 ) -> int:
-    """Decide that dead letters are never handled; they stay where they are until they expire."""
+    """Decide that dead letters are never handled; they stay where they are until they expire.
+
+    A filter means letters that nobody has decided on. Exit code 0: all that was meant is as wanted; 1: not one that was
+    named, which was replayed before.
+    """
     from chopar.messages.operations import ReplayAction
 
     return _decide(context, ReplayAction.DISCARD, letters, (topic, code, since), every, reason, by, yes)
@@ -151,7 +167,8 @@ def _decide(
 ) -> int:
     """Find the letters, ask, write the decision down, and say what was decided."""
     from chopar.cli import dead_letter_list as listing
-    from chopar.cli.dead_letter_decide import message, plan, write_down
+    from chopar.cli.dead_letter_again import with_new_letters
+    from chopar.cli.dead_letter_decide import left, message, plan, write_down
 
     session = Session.of(context)
     topic, code, since = filters
@@ -160,17 +177,21 @@ def _decide(
     named = [listing.Place.parse(text) for text in places or ()]
     wanted = listing.Filter(topic, code, listing.read_since(since, datetime.now(UTC)))
 
-    async def look(bus: "Bus", registry: "SchemaRegistry") -> "tuple[list[Letter], Decisions]":
-        decided = await listing.decisions(bus, registry)
-        if not named:
-            return await listing.letters(bus, wanted), decided
-        return [listing.Letter.of(await listing.letter_at(bus, one)) for one in dict.fromkeys(named)], decided
+    async def look(bus: "Bus", registry: "SchemaRegistry") -> "tuple[list[Letter], Decisions, str]":
+        decided, hint = await listing.decisions(bus, registry), ""
+        if named:
+            letters = [listing.Letter.of(await listing.letter_at(bus, one)) for one in dict.fromkeys(named)]
+        else:
+            letters = await listing.letters(bus, wanted)
+            hint = "" if letters else await listing.other_codes(bus, wanted)
+        return letters, await with_new_letters(bus, decided, letters), hint
 
-    found = plan(action, *_run(session, look))
+    letters, decided, hint = _run(session, look)
+    found = plan(action, letters, decided)
     for one in found.due:
         message(action, one, reason, name, datetime.now(UTC))  # what is wrong with the words is said before asking
     if found.due and not yes:
-        typer.confirm(f"{action.capitalize()} {_count(found.due)}?", abort=True, err=True)
+        _ask(session, f"{action.capitalize()} {_count(found.due)}?")
     if found.due:
         _run(
             session,
@@ -179,16 +200,27 @@ def _decide(
             ),
         )
     done = "to be replayed" if action == "replay" else "discarded"
-    other = "discarded before" if action == "replay" else "replayed before"
-    sentences = [f"{_count(found.due)} {done}"]
-    sentences += [f"{one.place}: {done} before, left as it is" for one in found.already]
-    sentences += [f"{one.place}: {other}, left as it is" for one in found.otherwise]
+    sentences = [f"{_count(found.due)} {done}{hint}"]
+    if found.due and action == "replay":
+        sentences.append("what comes of it: `chopar dead-letter list`")
+    sentences += [left(one, decided) for one in (*found.already, *found.otherwise)]
     sentences += [f"{one.place}: cannot be replayed, {one.why_not_replayable}" for one in found.impossible]
     result = {
         key: [str(one.place) for one in getattr(found, key)] for key in ("due", "already", "otherwise", "impossible")
     }
     session.output.show({"action": action, **result}, *sentences)
-    return 1 if found.otherwise or found.impossible else 0
+    return 1 if found.impossible or (named and found.otherwise) else 0
+
+
+def _ask(session: Session, question: str) -> None:
+    """Go on only if somebody says yes; who could not be asked is told how to do without."""
+    try:
+        sure = typer.confirm(question, err=True)
+    except typer.Abort:
+        session.output.say("\nNobody said yes; with --yes nobody is asked.")
+        raise
+    if not sure:
+        raise typer.Abort
 
 
 def _run(session: Session, work: Any) -> Any:

@@ -1,7 +1,8 @@
 """What `dead-letter replay | discard | show --reveal` write: one `ReplayRequested` a letter, acknowledged, or nothing.
 
-Deciding twice is deciding once: a letter that was replayed or discarded already is left as it is. The replay itself is
-done by the process that holds the origin's partition.
+Deciding twice is deciding once: a letter that was replayed or discarded already is left as it is. Letters by name are
+these very ones, a filter means those of which nobody has decided: so what stands in the way of a named one is no
+hindrance to a filter. The replay itself is done by the process that holds the origin's partition.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,8 +32,8 @@ class Plan:
 
     Attributes:
         due: on which it is to be written down.
-        already: decided in the same way before; nothing is written.
-        otherwise: decided the other way before; they stay so.
+        already: what is wanted is so, or is under way; nothing is written.
+        otherwise: decided the other way before, or replayed in vain; they stay so.
         impossible: cannot be replayed.
     """
 
@@ -48,12 +49,28 @@ def plan(action: ReplayAction, letters: Iterable[Letter], decided: Decisions) ->
     for letter in letters:
         before = decided.settled.get(letter.place)
         if before is not None:
-            (found.already if before.action is action else found.otherwise).append(letter)
+            vain = action is ReplayAction.REPLAY and decided.state(letter.place) in ("failed", "impossible")
+            (found.already if before.action is action and not vain else found.otherwise).append(letter)
         elif action is ReplayAction.REPLAY and letter.why_not_replayable is not None:
             found.impossible.append(letter)
         else:
             found.due.append(letter)
     return found
+
+
+def left(letter: Letter, decided: Decisions) -> str:
+    """Why a letter that was decided on before is left as it is."""
+    state, new = decided.state(letter.place), decided.again.get(letter.place)
+    match state:
+        case "requested":
+            why = "to be replayed before, left as it is"
+        case "failed":
+            why = f"replayed before and failed again, left as it is; its new letter is {new or 'not there any more'}"
+        case "impossible":
+            why = "could not be replayed before, left as it is"
+        case _:
+            why = f"{state} before, left as it is"
+    return f"{letter.place}: {why}"
 
 
 def message(action: ReplayAction, letter: Letter, reason: str, by: str, at: datetime) -> ReplayRequested:

@@ -5,9 +5,9 @@ shown of them is kept, as there may be many and large ones.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from chopar.cli.output import Table, hide_rejected
 from chopar.errors import ConfigurationError, NotFoundError, RecordError, UnavailableError, WrongRecordError
 from chopar.identifiers import parse_demand_id
 from chopar.messages.operations import LetterReplayed, ReplayAction, ReplayOutcome, ReplayRequested
+from chopar.near import did_you_mean
 from chopar.schema_registry import Decoder, SchemaRegistry
 from chopar.topics import DEAD_LETTER_SUFFIX, OPERATIONS_REPLAYED
 
@@ -139,10 +140,12 @@ class Decisions:
     Args:
         settled: the decision on each letter; the first replay or discard counts.
         ended: what became of each replay that is done.
+        again: the new letter of each whose replay failed, where it was looked for.
     """
 
     settled: Mapping[Place, ReplayRequested]
     ended: Mapping[Place, LetterReplayed]
+    again: Mapping[Place, Place] = field(default_factory=dict)
 
     def state(self, place: Place) -> str:
         """`open`, `discarded`, or of a replay `requested` until it is done; then `replayed`, `failed`, `impossible`."""
@@ -213,6 +216,18 @@ async def letters(bus: Bus, wanted: Filter) -> list[Letter]:
         await admin.stop()
     found = [letter async for record in between(bus, start, ends) if wanted.takes(letter := Letter.of(record))]
     return sorted(found, key=lambda letter: (letter.failed_at, letter.place))
+
+
+async def other_codes(bus: Bus, wanted: Filter) -> str:
+    """Where a filter takes nothing: which codes it may have meant, behind its semicolon; empty if it is not the code.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+    """
+    there = {letter.code for letter in await letters(bus, replace(wanted, code=""))} if wanted.code else set()
+    if not there or wanted.code in there:
+        return ""
+    return f"; none has this code{did_you_mean(wanted.code, there)}"
 
 
 async def letter_at(bus: Bus, place: Place) -> Record:
@@ -294,15 +309,17 @@ def row(letter: Letter, decided: Decisions) -> dict[str, Any]:
         "decided_at": settled.requested_at if settled else None,
         "reason": hide_rejected(settled.reason) if settled else None,
         "replay_code": ended.code if (ended := decided.ended.get(letter.place)) else None,
+        "new_letter": str(new) if (new := decided.again.get(letter.place)) else None,
     }
 
 
-def to_text(rows: Iterable[Mapping[str, Any]], narrowed: bool = False) -> Sequence[Table | str]:
+def to_text(rows: Sequence[Mapping[str, Any]], narrowed: bool = False, hint: str = "") -> Sequence[Table | str]:
     """Rows as a table.
 
     Args:
         rows: as of `row`.
         narrowed: whether not all were asked for.
+        hint: of `other_codes`.
     """
     columns = {
         "letter": "letter",
@@ -314,8 +331,9 @@ def to_text(rows: Iterable[Mapping[str, Any]], narrowed: bool = False) -> Sequen
         "attempts": "tries",
         "size_bytes": "bytes",
         "demand_id": "demand",
+        **({"new_letter": "new letter"} if any(one["new_letter"] for one in rows) else {}),
     }
     lines = [tuple(one[name] for name in columns) for one in rows]
     if not lines:
-        return ["no dead letter of these" if narrowed else "no dead letters"]
+        return [f"no dead letter of these{hint}" if narrowed else "no dead letters"]
     return [Table(tuple(columns.values()), lines, right=frozenset({"tries", "bytes"}))]

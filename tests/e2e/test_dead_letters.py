@@ -35,5 +35,5 @@ def test_what_cannot_be_handled_is_listed_replayed_and_fails_again(stack: Runnin
     again = listed("--open")
     assert sorted(one["origin"] for one in again) == sorted(one["origin"] for one in first)
     assert all(one["attempts"] == 2 for one in again)
-    assert cli("dead-letter", "discard", "--all", *WHY, "--yes").code in (0, 1)
+    assert cli("dead-letter", "discard", "--all", *WHY, "--yes").code == 0
     assert listed("--open") == []

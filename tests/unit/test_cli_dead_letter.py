@@ -91,6 +91,19 @@ class Operator:
 
         asyncio.run(send())
 
+    def end(self, offset: int, outcome: str, code: str | None) -> None:
+        """Write down what became of a replay."""
+
+        async def send() -> None:
+            encoder = Encoder(SchemaFiles.shipped(), self.schemas)
+            await encoder.prepare(LetterReplayed)
+            place = {"topic": dead_letter_topic(DEMANDS), "partition": 0, "offset": offset}
+            done = LetterReplayed.model_validate({**place, "group": "gateway", "outcome": outcome, "code": code})
+            producer = self.bus.producer("gateway")
+            await producer.send([Outgoing(OPERATIONS_REPLAYED.of(), 0, b"k", encoder.encode(done))])
+
+        asyncio.run(send())
+
     def call(self, *arguments: str, form: Format = Format.JSON) -> tuple[int, str]:
         """A command's exit code and what it printed; `said` is what it said beside that."""
         out, err = io.StringIO(), io.StringIO()
@@ -120,7 +133,7 @@ class Operator:
         return asyncio.run(read())
 
 
-def letter(code: str = "undecodable", *, failed_ms: int = NOW_MS, **changes: Any) -> Outgoing:
+def letter(code: str = "undecodable", *, failed_ms: int = NOW_MS, attempts: int = 3, **changes: Any) -> Outgoing:
     """The dead letter of a record."""
     fields: dict[str, Any] = {
         "topic": DEMANDS,
@@ -133,7 +146,12 @@ def letter(code: str = "undecodable", *, failed_ms: int = NOW_MS, **changes: Any
     }
     record = Record(**{**fields, **changes})
     return dead_letter(
-        record, code=code, group="gateway", first_failed_ms=failed_ms - 1000, last_failed_ms=failed_ms, attempts=3
+        record,
+        code=code,
+        group="gateway",
+        first_failed_ms=failed_ms - 1000,
+        last_failed_ms=failed_ms,
+        attempts=attempts,
     )
 
 
@@ -162,6 +180,7 @@ def test_a_letter_is_listed_with_reason_origin_and_times_and_without_its_value(o
         "decided_at": None,
         "reason": None,
         "replay_code": None,
+        "new_letter": None,
     }
     code, table = operator.call("list", form=Format.TEXT)
     assert (code, FIRST in table, "undecodable" in table, PERSON in table) == (0, True, True, False)
@@ -233,22 +252,65 @@ def test_replaying_twice_is_replaying_once_and_both_say_so(operator: Operator) -
 def test_what_came_of_a_replay_is_shown(operator: Operator) -> None:
     operator.bury(letter(), letter(offset=42), letter(offset=43))
     operator.json("replay", "--all", *WHY, "--yes")
-
-    async def end() -> None:
-        encoder = Encoder(SchemaFiles.shipped(), operator.schemas)
-        await encoder.prepare(LetterReplayed)
-        producer = operator.bus.producer("gateway")
-        for offset, (outcome, code) in enumerate([("handled", None), ("failed", "undecodable"), ("impossible", "cut")]):
-            place = {"topic": dead_letter_topic(DEMANDS), "partition": 0, "offset": offset}
-            done = LetterReplayed.model_validate({**place, "group": "gateway", "outcome": outcome, "code": code})
-            await producer.send([Outgoing(OPERATIONS_REPLAYED.of(), 0, b"k", encoder.encode(done))])
-
-    asyncio.run(end())
+    for offset, (outcome, code) in enumerate([("handled", None), ("failed", "undecodable"), ("impossible", "cut")]):
+        operator.end(offset, outcome, code)
     assert [(one["state"], one["replay_code"]) for one in operator.json("list")] == [
         ("replayed", None),
         ("failed", "undecodable"),
         ("impossible", "cut"),
     ]
+
+
+def test_the_new_letter_of_a_replay_that_failed_is_named(operator: Operator) -> None:
+    new = FIRST[:-1] + "3"
+    operator.bury(letter(), letter(), letter(offset=42))  # the second is the first, written twice
+    operator.json("replay", FIRST, *WHY, "--yes")
+    operator.bury(letter("unknown_schema", failed_ms=NOW_MS, attempts=4))
+    assert [one["new_letter"] for one in operator.json("list")] == [None] * 4, "it has not failed yet"
+    operator.end(0, "failed", "unknown_schema")
+    assert [one["new_letter"] for one in operator.json("list", "--code", "undecodable")] == [new, None, None]
+    assert operator.json("show", FIRST)["new_letter"] == new
+    assert f"  {new}\n" in operator.call("list", form=Format.TEXT)[1]
+    for action in ("discard", "replay"):
+        code, out = operator.call(action, FIRST, *WHY, "--yes", form=Format.TEXT)
+        assert (code, "failed again" in out, f"its new letter is {new}\n" in out) == (1, True, True)
+
+
+def test_what_is_wanted_and_so_is_done_and_what_was_named_and_is_not_is_not(operator: Operator) -> None:
+    places = [f"{FIRST[:-1]}{offset}" for offset in range(4)]
+    operator.bury(*(letter(offset=offset) for offset in range(4)))
+    operator.json("discard", places[0], *WHY, "--yes")
+    operator.json("replay", places[1], *WHY, "--yes")
+    assert operator.call("discard", places[0], *WHY, "--yes")[0] == 0
+    assert operator.call("replay", places[1], *WHY, "--yes")[0] == 0
+    assert operator.call("replay", places[0], *WHY, "--yes")[0] == 1
+    assert operator.call("discard", places[1], *WHY, "--yes")[0] == 1
+    by_filter = operator.json("discard", "--all", *WHY, "--yes")
+    assert (by_filter["due"], by_filter["already"], by_filter["otherwise"]) == (places[2:], places[:1], places[1:2])
+    operator.end(1, "impossible", "cut")
+    assert operator.call("replay", places[1], *WHY, "--yes")[0] == 1
+
+
+def test_where_the_outcome_is_seen_is_said(operator: Operator) -> None:
+    operator.bury(letter(), letter(offset=42))
+    assert "`chopar dead-letter list`" in operator.call("replay", FIRST, *WHY, "--yes", form=Format.TEXT)[1]
+    assert "`chopar dead-letter list`" not in operator.call("discard", "--all", *WHY, "--yes", form=Format.TEXT)[1]
+
+
+def test_a_code_that_no_letter_has_is_met_with_those_that_are_there(operator: Operator) -> None:
+    operator.bury(letter(), letter("unknown_schema", topic=REQUESTS))
+
+    def said(*arguments: str) -> str:
+        return operator.call(*arguments, form=Format.TEXT)[1]
+
+    near = "; none has this code (did you mean undecodable?)\n"
+    assert said("list", "--code", "undecodeable") == "no dead letter of these" + near
+    assert said("replay", "--code", "undecodeable", *WHY) == "0 dead letters to be replayed" + near
+    assert said("list", "--code", "x").endswith("(there are: undecodable; unknown_schema)\n")
+    assert said("list", "--code", "x", "--topic", "evidence").endswith("(there are: unknown_schema)\n")
+    assert said("list", "--code", "undecodable", "--topic", "evidence").endswith("(there are: unknown_schema)\n")
+    operator.json("discard", "--all", *WHY, "--yes")
+    assert said("list", "--code", "undecodable", "--open") == "no dead letter of these\n"
 
 
 def test_the_decision_holds_nothing_of_key_or_value(operator: Operator) -> None:
@@ -332,6 +394,7 @@ def test_without_yes_it_asks_and_no_is_no(operator: Operator, monkeypatch: pytes
         else:
             with pytest.raises(Abort):
                 operator.call("replay", FIRST, *WHY)
+            assert ("\nNobody said yes; with --yes" in operator.said) == (typed == ""), "who said no knows"
         assert len(operator.decisions()) == count
 
 

@@ -1,7 +1,13 @@
-"""What of a sender's headers goes along with a dead letter."""
+"""What of a sender's headers goes along with a dead letter, and what is written of its codes."""
 
+import re
+from pathlib import Path
+
+import chopar.errors
 from chopar.bus.dead_letter import dead_letter, read_dead_letter
 from chopar.bus.port import Record
+from chopar.cli.dead_letter_list import UNREADABLE
+from chopar.errors import ConfigurationError, NoSuchTopicError, RecordError
 from tests.builders import BUSINESS, PERSON
 
 OURS = (
@@ -26,3 +32,14 @@ def test_headers_that_we_write_go_along_and_those_that_a_sender_made_up_do_not()
     assert kept == OURS
     sent = Record(letter.topic, 0, 0, 5000, letter.key, letter.value, letter.headers)
     assert read_dead_letter(sent)[1] == record._replace(headers=OURS)
+
+
+def test_the_operations_guide_explains_each_code_of_a_dead_letter() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    table = text.partition("| Code | What it means | What to do |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    explained = re.findall(r"^\| `(\w+)` \| .{20,} \| .{20,} \|$", table, re.MULTILINE)
+    errors = [one for one in vars(chopar.errors).values() if isinstance(one, type) and issubclass(one, RecordError)]
+    codes = {error.code for error in errors if error is not RecordError}
+    codes |= {ConfigurationError.code, NoSuchTopicError.code, UNREADABLE}
+    assert sorted(explained) == sorted(codes)
+    assert len(explained) == len(table.splitlines())
