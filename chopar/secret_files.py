@@ -19,6 +19,11 @@ def secret_path(home: Path, name: str) -> Path:
     return home / "secrets" / name
 
 
+def secret_names(home: Path) -> list[str]:
+    """Whose secrets lie in a home; none of them is read."""
+    return sorted(path.name for path in secret_path(home, "").glob("[!.]*"))
+
+
 def read_secret(home: Path, name: str) -> bytes:
     """Read a secret.
 

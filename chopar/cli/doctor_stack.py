@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
-from chopar.broker.explain import what_is_missing
+from chopar.broker.explain import how_it_ended, last_error, restarted_lately, what_is_missing
 from chopar.broker.running_stack import running_stack
 from chopar.broker.stack import STACK_FILE
 from chopar.bus.port import Bus, TopicPartition
@@ -37,12 +38,13 @@ async def stack_checks(session: Session) -> list[Check]:
     except ConfigurationError as error:
         return checks or [Check("stack", "fail", str(error), "correct the address")]
     broker = await _broker(session.bus(), addresses["broker"])
-    checks += [
-        broker,
-        await _http("schema registry", addresses["schema registry"], "/subjects"),
-        await _http("gateway", addresses["gateway"], "/ready"),
-    ]
-    checks += processes(session.home())
+    of_processes = processes(session.home(), session.now())
+    checks.append(broker)
+    for name, path in (("schema registry", "/subjects"), ("gateway", "/ready")):
+        answer = await _http(name, addresses[name], path)
+        if answer.state == "ok" or as_url(addresses[name]) not in of_processes:  # which says more
+            checks.append(answer)
+    checks += of_processes.values()
     if broker.state == "ok":
         checks.append(await clocks(session.bus(), int(time.time() * 1000)))
     return checks
@@ -64,17 +66,25 @@ def supervisor(home: Path) -> list[Check]:
     return [Check("supervisor", "fail", reason, "chopar up (takes over what still runs)")]
 
 
-def processes(home: Path) -> list[Check]:
-    """What the processes of a running stack wait for; nothing of those that are ready. Asks each that is not."""
+def processes(home: Path, now: datetime) -> dict[str, Check]:
+    """What the processes of a running stack wait for or failed by, by address; nothing of those that are just ready.
+
+    Asks each that is not ready.
+    """
     try:
         stack = running_stack(home)
     except (UnavailableError, ConfigurationError):
-        return []  # said by `supervisor`
-    waiting = [one for one in (stack.processes if stack else ()) if not one.ready and one.kind == "process"]
-    return [
-        Check(one.name, "fail", what_is_missing(one) or one.problem or "is not ready", f"see its log {one.log}")
-        for one in waiting
-    ]
+        return {}  # said by `supervisor`
+    found: dict[str, Check] = {}
+    for one in stack.processes if stack else ():
+        again = restarted_lately(one, now)
+        if one.kind == "process" and (not one.ready or (again and one.exit)):
+            missing = "" if one.ready else what_is_missing(one) or one.problem or "is not ready"
+            why = how_it_ended(one, now) if again else last_error(one, now)
+            found[as_url(one.address) if one.address else one.name] = Check(
+                one.name, "fail", "; ".join(filter(None, (missing, why))), f"see its log {one.log}"
+            )
+    return found
 
 
 async def clocks(bus: Bus, now_ms: int) -> Check:

@@ -1,5 +1,7 @@
 """The noun `status`: what runs of the local stack, and how far behind its consumers are."""
 
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,14 +24,16 @@ _LAG_SECONDS = 5.0
 def status(context: typer.Context) -> int:
     """List the processes of the local stack: pid, address, ready, since, restarts, memory, lag.
 
-    Exit codes: 0 all are ready; 1 some are not; 3 no stack is running.
+    Exit codes: 0 all are ready; 1 some are not, or failed in the last minutes and were started again; 3 no stack is
+    running.
     """
     from chopar.broker.running_stack import running_stack
 
     session = Session.of(context)
     stack = running_stack(session.home()) or session.stack()
     lags = session.run(lambda: lags_of(session))
-    processes = [row(process, lags) for process in stack.processes]
+    now = session.now()
+    processes = [row(process, lags, session.home(), now) for process in stack.processes]
     ready = stack.supervised and bool(processes) and all(process["ready"] for process in processes)
     data = {
         "ready": ready,
@@ -43,12 +47,14 @@ def status(context: typer.Context) -> int:
     session.output.show(data, *_text(data))
     if lags is None:
         session.output.say("lag is unknown: Kafka does not answer")
-    _words(session, stack, processes)
-    return ExitCode.DONE if ready else ExitCode.NO
+    _words(session, stack, processes, now)
+    failed = any(written["restarted_lately"] and written["exit"] for written in processes)
+    return ExitCode.DONE if ready and not failed else ExitCode.NO
 
 
-def row(process: "ProcessStatus", lags: dict[str, int] | None) -> dict[str, Any]:
+def row(process: "ProcessStatus", lags: dict[str, int] | None, home: Path, now: datetime) -> dict[str, Any]:
     """One process as it is printed; a task has run to its end and is ready then."""
+    from chopar.broker.explain import restarted_lately
     from chopar.broker.processes import is_alive, memory_bytes
 
     identity = process.identity
@@ -62,8 +68,10 @@ def row(process: "ProcessStatus", lags: dict[str, int] | None) -> dict[str, Any]
         "address": process.address,
         "since": process.since,
         "restarts": process.restarts,
+        "restarted_lately": restarted_lately(process, now),
+        "exit": process.exit,
         "memory_bytes": memory_bytes(identity.pid) if alive and identity is not None else None,
-        "lag": _lag(process.name, lags) if process.kind == "process" else None,
+        "lag": _lag(process.name, lags, home) if process.kind == "process" else None,
         "log": process.log,
         "problem": process.problem,
     }
@@ -86,13 +94,17 @@ async def lags_of(session: Session) -> dict[str, int] | None:
         return None
 
 
-def _lag(name: str, lags: dict[str, int] | None) -> int | None:
-    """The lag of a process's own group, by its name: `gateway`, or the agencies whose ids begin with it."""
-    mine = [
-        lag
-        for group, lag in (lags or {}).items()
-        if group == name or group.removeprefix("provider.").split("-")[0] == name
-    ]
+def _lag(name: str, lags: dict[str, int] | None, home: Path) -> int | None:
+    """The lag of a process's groups: the one of its name, and those of the agencies that it answers for.
+
+    For each of these a secret lies in its home, which is HOME/NAME in a local stack; so they are known of a process
+    that is down, too.
+    """
+    from chopar.cli.topic_rows import PROVIDER_GROUP
+    from chopar.secret_files import secret_names
+
+    groups = {name, *(PROVIDER_GROUP + agency for agency in secret_names(home / name))}
+    mine = [lag for group, lag in (lags or {}).items() if group in groups]
     return sum(mine) if mine else None
 
 
@@ -119,15 +131,19 @@ def _text(data: dict[str, Any]) -> "list[Table | str]":
     return [Table(_COLUMNS, rows, right=right), f"memory in all: {memory}; records to read by consumer group: {groups}"]
 
 
-def _words(session: Session, stack: "Stack", processes: list[dict[str, Any]]) -> None:
+def _words(session: Session, stack: "Stack", processes: list[dict[str, Any]], now: datetime) -> None:
     if stack.stopping:
         session.output.say("the stack is being stopped")
     elif not stack.supervised:
         session.output.say("its supervisor has ended: `chopar up` takes over what still runs and starts the rest")
-    from chopar.broker.explain import what_is_missing
+    from chopar.broker.explain import how_it_ended, what_is_missing
 
     for process, written in zip(processes, stack.processes, strict=True):
+        ended = how_it_ended(written, now) if process["restarted_lately"] else ""
         if not process["ready"]:
-            reason = process["problem"] or (what_is_missing(written) if process["pid"] else "")
+            missing = process["problem"] or (what_is_missing(written) if process["pid"] else "")
+            reason = "; ".join(filter(None, (missing, ended)))
             why = f" ({reason})" if reason else ""
             session.output.say(f"{process['name']} is not ready{why}: its log is {process['log']}")
+        elif ended:
+            session.output.say(f"{process['name']} is ready, but {ended}: its log is {process['log']}")

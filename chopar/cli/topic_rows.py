@@ -10,7 +10,7 @@ COLUMNS = ("topic", "partitions", "records", "lag", "kept", "written by", "read 
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _GATEWAY_GROUP = "gateway"
-_PROVIDER_GROUP = "provider."
+PROVIDER_GROUP = "provider."
 
 
 async def rows_of(bus: Bus) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def group_of(topic: str) -> str | None:
     if topic.startswith(DEMAND_SUBMITTED.name):
         return _GATEWAY_GROUP
     if topic.startswith(EVIDENCE_REQUESTED.name):
-        return _PROVIDER_GROUP + topic.removeprefix(EVIDENCE_REQUESTED.name)
+        return PROVIDER_GROUP + topic.removeprefix(EVIDENCE_REQUESTED.name)
     return None
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_doctor_says_what_a_process_waits_for(tmp_path: Path) -> None:
         stack = stack_of(me.pid, me.started)
         stack.processes += [waiting, ready]
         write_stack(tmp_path, stack)
-        [check] = processes(tmp_path)
+        [check] = processes(tmp_path, datetime.now(UTC)).values()
         server.shutdown()
         serving.join()
     assert (check.name, check.state, check.next) == ("tax", "fail", "see its log tax.log")

@@ -74,6 +74,7 @@ def test_as_text_it_is_a_table() -> None:
     out = io.StringIO()
     assert call(Here(Output(Format.TEXT, out, io.StringIO())), "--seconds", "0.2", "--hops", "1") == 0
     assert "echo over 1 hops at saturation" in out.getvalue()
+    assert "idle too" in out.getvalue(), "at a low rate most of the CPU is no message's"
 
 
 async def test_only_its_own_topics_are_written_and_no_demand_is_among_them() -> None:

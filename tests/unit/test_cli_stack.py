@@ -7,7 +7,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,13 +22,15 @@ from chopar.bus.port import Outgoing
 from chopar.cli import doctor_machine, doctor_stack
 from chopar.cli.demand_answer import Answer, DocumentAnswer
 from chopar.cli.main import main
-from chopar.cli.session import require_address, take_shared
+from chopar.cli.output import Format, Output
+from chopar.cli.session import Session, require_address, take_shared
 from chopar.cli.status import row
 from chopar.cli.up import asked_by, plan_path, progress_words, silence
 from chopar.errors import ConfigurationError
 from chopar.identifiers import BusinessId, PersonId
 from chopar.messages.demand import Outcome
 from chopar.population import DEFAULT_SEED, Population
+from chopar.secret_files import ensure_secret
 from chopar.topics import LAW_ACTIVATED
 
 
@@ -124,12 +128,66 @@ def test_status_of_a_stack_without_a_supervisor_says_what_to_do(tmp_path: Path) 
     assert "chopar up" in err
 
 
-def test_a_process_shows_the_lag_of_its_group() -> None:
-    lags = {"gateway": 3, "provider.tax-committee": 4, "provider.other": 5}
-    assert row(process("gateway"), lags)["lag"] == 3
-    assert row(process("tax"), lags)["lag"] == 4
-    assert row(process("schema-registry"), lags)["lag"] is None
-    assert row(process("gateway"), None)["lag"] is None
+def test_a_process_shows_the_lag_of_the_groups_of_all_its_agencies(tmp_path: Path) -> None:
+    lags = {"gateway": 3, "provider.gas-company": 4, "provider.water-company": 5, "provider.office": 6}
+    for name, agency in (("companies", "gas-company"), ("companies", "water-company"), ("services", "office")):
+        ensure_secret(tmp_path / name, agency)
+
+    def lag(name: str, lags: dict[str, int] | None = lags) -> object:
+        return row(process(name), lags, tmp_path, datetime.now(UTC))["lag"]
+
+    assert (lag("gateway"), lag("companies"), lag("services")) == (3, 9, 6)
+    assert lag("schema-registry") is None
+    assert lag("gas") is None, "the first word of an agency's id is not a process"
+    assert lag("companies", {"gateway": 0}) is None, "its groups have not committed yet"
+    assert lag("gateway", None) is None
+
+
+def restarted(log: Path, ago: timedelta, **more: Any) -> ProcessStatus:
+    """A process that was started again some time ago, and wrote shortly before by which error it ended."""
+    now = datetime.now(UTC)
+    at = (now - ago).isoformat().replace("+00:00", "Z")
+    said = {"code": "law_unreadable", "reason": "offset 15: pass it over", "event": "process.stopped", "level": "error"}
+    log.write_text(f"{json.dumps(said | {'timestamp': at})}\nTraceback\n[]\n{json.dumps({'level': 'info'})}\n")
+    since = (now - ago).isoformat()
+    return process("gateway", os.getpid(), log=str(log), restarts=3, since=since, **more)
+
+
+def test_a_crash_loop_is_told_also_in_the_moment_in_which_all_is_ready(tmp_path: Path) -> None:
+    one = restarted(tmp_path / "log", timedelta(seconds=1), state="running", ready=True, exit=1)
+    with stack_of(tmp_path, one):
+        code, out, err = call("status", "--format", "json", home=tmp_path)
+        [check] = doctor_stack.processes(tmp_path, datetime.now(UTC)).values()
+    assert (code, json.loads(out)["ready"]) == (1, True)
+    told = "it ended with 1 and was started again (restarts in all: 3); its last error is law_unreadable: offset 15: "
+    assert f"gateway is ready, but {told}pass it over: its log is {tmp_path / 'log'}" in err
+    assert (check.name, check.state, check.reason) == ("gateway", "fail", f"{told}pass it over")
+
+
+@pytest.mark.parametrize(("minutes", "exit_code", "words"), [(60, 1, False), (1, 0, True)])
+def test_a_restart_long_ago_or_by_hand_is_no_failure(tmp_path: Path, minutes: int, exit_code: int, words: bool) -> None:
+    one = restarted(tmp_path / "log", timedelta(minutes=minutes), state="running", ready=True, exit=exit_code)
+    with stack_of(tmp_path, one):
+        code, _, err = call("status", home=tmp_path)
+        assert doctor_stack.processes(tmp_path, datetime.now(UTC)) == {}
+    assert code == 0
+    assert ("was started again" in err) is words
+
+
+async def test_doctor_names_a_process_once_and_by_its_last_error(tmp_path: Path) -> None:
+    one = restarted(tmp_path / "log", timedelta(seconds=1), state="restarting", exit=1, address="127.0.0.1:1")
+    one.pid = one.started = None
+
+    class Here(Session):
+        def bus(self) -> Any:
+            return MemoryBus(lambda: 0)
+
+    session = Here(Output(Format.TEXT, io.StringIO(), io.StringIO()), environ={"CHOPAR_HOME": str(tmp_path)})
+    with stack_of(tmp_path, one, process("tax", os.getpid(), ready=True)):
+        checks = await doctor_stack.stack_checks(session)
+    [check] = [check for check in checks if check.state == "fail"]
+    assert check.name == "gateway"
+    assert "law_unreadable: offset 15: pass it over" in check.reason
 
 
 def test_a_stack_file_that_is_none_of_ours_is_wrong_use(tmp_path: Path) -> None:
