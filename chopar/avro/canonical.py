@@ -13,6 +13,7 @@ from typing import Any
 import fastavro
 
 from chopar.errors import ChoparError
+from chopar.near import near_misses
 
 MAX_DEPTH = 128
 """Levels of JSON in a schema. Ours need 10; recursion into a text from the network needs a bound."""
@@ -21,6 +22,26 @@ _MOST_LOOKS = 200_000  # at values of defaults: a union of records in each of th
 
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _NAMED = frozenset({"record", "error", "enum", "fixed"})
+_MEANT = {
+    "integer": "int",
+    "short": "int",
+    "bigint": "long",
+    "number": "double",
+    "real": "double",
+    "decimal": 'bytes with a "logicalType"',
+    "str": "string",
+    "text": "string",
+    "char": "string",
+    "varchar": "string",
+    "uuid": 'string with a "logicalType"',
+    "bool": "boolean",
+    "binary": "bytes",
+    "none": "null",
+    "date": 'int with a "logicalType"',
+    "datetime": 'long with a "logicalType"',
+    "timestamp": 'long with a "logicalType"',
+}
+"""What plain types are called elsewhere."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ORDERS = ("ascending", "descending", "ignore")
 _RANGES = {"int": 2**31, "long": 2**63}
@@ -51,6 +72,23 @@ def canonical_form(text: str) -> str:
     except (fastavro.schema.SchemaParseException, *_STUMBLES) as error:
         raise InvalidSchemaError(_short(str(error)) or "it does not parse") from error
     return json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def check_defaults_of_unions(canonical: str) -> None:
+    """Refuse a default that only a later type of its union takes.
+
+    The specification allows it since Avro 1.12. Tools of before, and Apache's for Python still, do not read such a
+    schema. It is a check of its own, for what is to be registered: what lies on a log already stays a schema.
+
+    Args:
+        canonical: form of a schema.
+
+    Raises:
+        InvalidSchemaError: there is such a default.
+    """
+    walk = _Walk(branches=1)
+    walk.schema(json.loads(canonical), "", "the schema")
+    walk.check_defaults()
 
 
 def _json(text: str) -> Any:
@@ -97,9 +135,14 @@ def _short(text: str) -> str:
 
 
 class _Walk:
-    """One pass over a schema: checks it and rewrites it with full names."""
+    """One pass over a schema: checks it and rewrites it with full names.
 
-    def __init__(self) -> None:
+    Args:
+        branches: of a union whose values a default may be; by default all of them.
+    """
+
+    def __init__(self, branches: int | None = None) -> None:
+        self._branches = branches
         self._named: set[str] = set()
         self._definitions: dict[str, Any] = {}
         self._defaults: list[tuple[str, Any, Any]] = []
@@ -109,6 +152,10 @@ class _Walk:
         """Refuse a default that is no value of its field: a reader would be given it all the same."""
         for where, schema, default in self._defaults:
             if not self._is_value(default, schema):
+                if self._branches is not None:  # all else about defaults was checked before
+                    raise InvalidSchemaError(
+                        f"{where}: the default is no value of the union's first type; put its type first in the union"
+                    )
                 raise InvalidSchemaError(f"{where}: the default is no value of the field's type")
 
     def _is_value(self, value: Any, schema: Any) -> bool:
@@ -116,7 +163,7 @@ class _Walk:
         if self._looks > _MOST_LOOKS:
             raise InvalidSchemaError("its defaults are too large to be checked")
         if isinstance(schema, list):
-            return any(self._is_value(value, branch) for branch in schema)
+            return any(self._is_value(value, branch) for branch in schema[: self._branches])
         schema = self._definitions.get(schema, schema) if isinstance(schema, str) else schema
         kind = schema["type"] if isinstance(schema, dict) else schema
         if kind in _RANGES:
@@ -166,7 +213,9 @@ class _Walk:
             return name
         full = name if "." in name or not namespace else f"{namespace}.{name}"
         if full not in self._named:
-            raise InvalidSchemaError(f"{where}: the type {_short(full)!r} is not defined before it is used")
+            raise InvalidSchemaError(
+                f"{where}: the type {_short(full)!r} is not defined before it is used{_meant(name)}"
+            )
         return full
 
     def _union(self, branches: list[Any], namespace: str, where: str) -> list[Any]:
@@ -242,6 +291,12 @@ class _Walk:
             if "default" in field:
                 self._defaults.append((where, canonical[-1]["type"], field["default"]))
         return canonical
+
+
+def _meant(name: str) -> str:
+    """A question behind a sentence's end, if a name that nobody defined looks like a plain type."""
+    near = near_misses(name.lower(), _PRIMITIVES | _MEANT.keys())
+    return f"; did you mean {_MEANT.get(near[0], near[0])}?" if near else ""
 
 
 def _texts(value: Any, where: str) -> None:

@@ -41,10 +41,12 @@ class SchemaFiles:
 
     Args:
         texts: full record name to the text of its `.avsc` file.
+        paths: where those texts that are files lie, by the same names.
     """
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
+    def __init__(self, texts: Mapping[str, str], paths: Mapping[str, Path] | None = None) -> None:
         self.texts = dict(texts)
+        self.paths = dict(paths or {})
         self._parsed: dict[str, ParsedSchema] = {}
 
     @classmethod
@@ -64,6 +66,7 @@ class SchemaFiles:
             ConfigurationError: there are none, or one is not an Avro record.
         """
         texts: dict[str, str] = {}
+        paths: dict[str, Path] = {}
         for path in sorted(folder.rglob("*.avsc")):
             try:
                 text = path.read_text(encoding="utf-8")
@@ -81,14 +84,14 @@ class SchemaFiles:
                 raise ConfigurationError(
                     f"{path}: not an Avro record schema; namespace, name and fields are due, each with name and type"
                 ) from None
-            texts[record] = text
+            texts[record], paths[record] = text, path
         if not texts:
             raise ConfigurationError(f"no .avsc files below {folder}")
-        return cls(texts)
+        return cls(texts, paths)
 
     def with_texts(self, texts: Mapping[str, str]) -> "SchemaFiles":
         """These and others, for records of somebody's own."""
-        return SchemaFiles({**self.texts, **texts})
+        return SchemaFiles({**self.texts, **texts}, {n: p for n, p in self.paths.items() if n not in texts})
 
     def text(self, record: str) -> str:
         """The text of a record's schema.

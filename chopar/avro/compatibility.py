@@ -8,8 +8,9 @@ versions count is the caller's.
 """
 
 import json
+import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -161,7 +162,8 @@ _READS_EARLIER: dict[Kind, str] = {
     Kind.NAME_MISMATCH: "is {expected}, but {old} wrote {written}; keep the name",
     Kind.FIXED_SIZE_MISMATCH: "has {expected}, but {old} wrote {written}; keep the size",
     Kind.MISSING_ENUM_SYMBOLS: "lacks what {old} may have written: {written}; keep it, or give the enum a default",
-    Kind.MISSING_UNION_BRANCH: "does not take {written}, which {old} may have written; keep it among the types",
+    Kind.MISSING_UNION_BRANCH: "does not take {written}, which {old} may have written; keep the type as it was, or use "
+    "a field of another name",
     Kind.READER_FIELD_MISSING_DEFAULT_VALUE: "is not in {old} and has no default; give it one",
     Kind.LOGICAL_TYPE_MISMATCH: "means {expected}, but {old} wrote {written}; keep it, or use a field of another name",
     Kind.AMBIGUOUS_ALIAS: "has an alias that leaves open which field of {old} is meant ({written}); take it away",
@@ -175,7 +177,8 @@ _READ_BY_EARLIER: dict[Kind, str] = {
     Kind.FIXED_SIZE_MISMATCH: "has {written}, but readers with {old} expect {expected}; keep the size",
     Kind.MISSING_ENUM_SYMBOLS: "has symbols that readers with {old} do not know: {written}; that enum has no default "
     "for them, so use a field of another name",
-    Kind.MISSING_UNION_BRANCH: "may be {written}, which readers with {old} do not take; use a field of another name",
+    Kind.MISSING_UNION_BRANCH: "may be {written}, which readers with {old} do not take; keep the type as it was, "
+    "or use a field of another name",
     Kind.READER_FIELD_MISSING_DEFAULT_VALUE: "is missing, and readers with {old} have no default for it; keep it",
     Kind.LOGICAL_TYPE_MISMATCH: "means {written}, but readers with {old} expect {expected}; keep it, or use a field "
     "of another name",
@@ -187,6 +190,40 @@ _READ_BY_EARLIER: dict[Kind, str] = {
 def _sentence(found: Break, number: int, words: Mapping[Kind, str]) -> str:
     said = words[found.kind].format(old=f"version {number}", written=found.written, expected=found.expected)
     return f"{found.path or 'the schema'} {said}"
+
+
+_VERSION = re.compile(r"(?<= )version (\d{1,9})\b")  # not as the first words: a sentence about a version itself stays
+
+
+def merged(said: Sequence[str]) -> list[str]:
+    """Reasons of which each stands once, with all the versions that it holds for: "versions 1 to 3".
+
+    Args:
+        said: reasons for single versions, as `reasons` gives them or a schema registry repeats them.
+
+    Returns:
+        In the order in which each was said first.
+    """
+    found: dict[tuple[str, ...], set[int]] = {}
+    for sentence in said:
+        version = _VERSION.search(sentence)
+        parts = (sentence,) if version is None else (sentence[: version.start()], sentence[version.end() :])
+        found.setdefault(parts, set()).update([int(version[1])] if version else [])
+    return [_versions(numbers).join(parts) for parts, numbers in found.items()]
+
+
+def _versions(numbers: set[int]) -> str:
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words: list[str] = []
+    for run in runs:
+        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    listed = [", ".join(words[:-1]), words[-1]] if len(words) > 1 else words
+    return f"version{'s' if len(numbers) > 1 else ''} {' and '.join(listed)}"
 
 
 def _names(schema: Schema) -> dict[str, Schema]:

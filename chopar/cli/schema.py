@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from chopar.avro import SchemaFiles
+from chopar.avro.compatibility import merged
 from chopar.cli.exit_codes import ExitCode
 from chopar.cli.output import Table
 from chopar.cli.session import Session
@@ -78,24 +79,25 @@ async def check(files: SchemaFiles, registry: "httpx2.AsyncClient") -> list[Chec
 
     Raises:
         SchemaRegistryUnavailableError: it does not answer.
-        ConfigurationError: a text is no valid schema; says which and why.
+        ConfigurationError: a text is no valid schema; says which, in which file, and why.
     """
-    return [await _checked(subject, files.texts[subject], registry) for subject in sorted(files.texts)]
+    return [await _checked(files, subject, registry) for subject in sorted(files.texts)]
 
 
-async def _checked(subject: str, text: str, registry: "httpx2.AsyncClient") -> Checked:
-    path, body = f"/subjects/{_quoted(subject)}", {"schema": text}
-    if await _ask(registry, "POST", path, body, about=subject, may_lack=True) is not None:
+async def _checked(files: SchemaFiles, subject: str, registry: "httpx2.AsyncClient") -> Checked:
+    path, body, about = f"/subjects/{_quoted(subject)}", {"schema": files.texts[subject]}, _about(files, subject)
+    if await _ask(registry, "POST", path, body, about=about, may_lack=True) is not None:
         return Checked(subject, Standing.REGISTERED)
+    all_versions, verbose = f"/compatibility{path}/versions", "?verbose=true"
+    # Before it is known whether there are versions: some schemas can be looked up, but not be registered.
+    answer = await _ask(registry, "POST", f"{all_versions}{verbose}", body, about=about, may_lack=True)
     if await _ask(registry, "GET", f"{path}/versions", may_lack=True) is None:
         return Checked(subject, Standing.NEW)
-    all_versions, verbose = f"/compatibility{path}/versions", "?verbose=true"
-    answer = await _ask(registry, "POST", f"{all_versions}{verbose}", body, about=subject, may_lack=True)
     if answer is None:  # some registries compare with one version only
-        answer = await _ask(registry, "POST", f"{all_versions}/latest{verbose}", body, about=subject)
+        answer = await _ask(registry, "POST", f"{all_versions}/latest{verbose}", body, about=about)
     if answer["is_compatible"]:
         return Checked(subject, Standing.COMPATIBLE)
-    said = tuple(map(str, answer.get("messages", ()))) or ("the schema registry does not say why",)
+    said = tuple(merged([str(one) for one in answer.get("messages", ())])) or ("the schema registry does not say why",)
     return Checked(subject, Standing.INCOMPATIBLE, said)
 
 
@@ -128,6 +130,11 @@ async def push(files: SchemaFiles, registry: "httpx2.AsyncClient", new: set[str]
         answer = await _ask(registry, "POST", path, body, about=row.subject)
         rows.append(Row(row.subject, int(answer["version"]), int(answer["id"])))
     return rows
+
+
+def _about(files: SchemaFiles, subject: str) -> str:
+    """A schema as its author finds it."""
+    return f"{files.paths[subject]}: {subject}" if subject in files.paths else subject
 
 
 def _quoted(subject: str) -> str:

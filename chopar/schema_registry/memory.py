@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from chopar.avro.canonical import InvalidSchemaError, canonical_form
-from chopar.avro.compatibility import DEFAULT_LEVEL, reasons
+from chopar.avro.canonical import InvalidSchemaError, canonical_form, check_defaults_of_unions
+from chopar.avro.compatibility import DEFAULT_LEVEL, merged, reasons
 from chopar.errors import ConfigurationError, IncompatibleSchemaError, SchemaRegistryUnavailableError
 from chopar.schema_registry.port import Patience
 
@@ -50,11 +50,12 @@ class InMemorySchemaRegistry:
         versions = self._versions.setdefault(subject, [])
         if content not in versions:
             try:
+                check_defaults_of_unions(content)
                 said = reasons(self.level, content, dict(enumerate(versions, start=1)))
             except InvalidSchemaError as error:
                 raise _refused(subject, error) from error
             if said:
-                raise IncompatibleSchemaError({subject: said})
+                raise IncompatibleSchemaError({subject: merged(said)})
             versions.append(content)
         schema_id = self._ids.setdefault(content, len(self._ids) + 1)
         self._texts.setdefault(schema_id, text)

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from chopar.avro.canonical import InvalidSchemaError, canonical_form
-from chopar.avro.compatibility import Level, reasons
+from chopar.avro.canonical import InvalidSchemaError, canonical_form, check_defaults_of_unions
+from chopar.avro.compatibility import Level, merged, reasons
 from services.schema_registry.log_records import (
     NOOP_KEY,
     deletion_key,
@@ -77,6 +77,7 @@ async def register(schemas: Schemas, log: SchemaLog, subject: str, text: str) ->
     known = schemas.find(subject, content)
     if known is not None:
         return known
+    _check_new(content)
     async with log.writing() as append:
         known = schemas.find(subject, content)
         if known is not None:
@@ -87,7 +88,7 @@ async def register(schemas: Schemas, log: SchemaLog, subject: str, text: str) ->
                 409,
                 409,
                 f'Schema being registered is incompatible with an earlier schema for subject "{subject}", '
-                f"details: [{'; '.join(said)}], {{compatibility: '{schemas.level(subject)}'}}",
+                f"details: [{'; '.join(merged(said))}], {{compatibility: '{schemas.level(subject)}'}}",
             )
         await append(*schemas.proposal(subject, content, text))
         written = schemas.find(subject, content)
@@ -125,7 +126,10 @@ def compare(schemas: Schemas, subject: str, text: str, versions: Iterable[Schema
         RequestRefusedError: the subject or the schema is invalid.
     """
     check_subject(subject)
-    return _reasons(schemas, subject, _content(text), schemas.versions(subject) if versions is None else versions)
+    content = _content(text)
+    if schemas.find(subject, content) is None:
+        _check_new(content)
+    return _reasons(schemas, subject, content, schemas.versions(subject) if versions is None else versions)
 
 
 def _reasons(schemas: Schemas, subject: str, content: str, versions: Iterable[SchemaVersion]) -> list[str]:
@@ -275,6 +279,13 @@ def no_level(subject: str) -> RequestRefusedError:
 def _content(text: str) -> str:
     try:
         return canonical_form(text)
+    except InvalidSchemaError as error:
+        raise _invalid(error) from error
+
+
+def _check_new(content: str) -> None:
+    try:
+        check_defaults_of_unions(content)
     except InvalidSchemaError as error:
         raise _invalid(error) from error
 

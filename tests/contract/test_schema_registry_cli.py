@@ -162,6 +162,41 @@ async def test_a_schema_that_is_refused_is_wrong_use_with_its_name(tmp_path: Pat
     assert "money" in err
 
 
+INVALID = {
+    "default": '{"name":"x","type":"int","default":"one"}',
+    "default_of_a_later_type": '{"name":"x","type":["int","null"],"default":null}',
+    "twice": '{"name":"x","type":"int"},{"name":"x","type":"int"}',
+    "unknown_type": '{"name":"x","type":"integer"}',
+}
+
+
+@pytest.mark.parametrize("fields", INVALID.values(), ids=INVALID.keys())
+async def test_an_invalid_schema_is_named_with_its_file_before_anything_is_registered(
+    fields: str, tmp_path: Path
+) -> None:
+    (tmp_path / "A.avsc").write_text(TEXT.replace('"R"', '"A"'), encoding="utf-8")
+    (tmp_path / "R.avsc").write_text(TEXT.replace("[]", f"[{fields}]"), encoding="utf-8")
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        for verb in ("check", "push"):
+            code, out, err = await chopar("schema", verb, str(tmp_path), "--registry", url)
+            assert (code, out) == (ExitCode.WRONG_USE, "")
+            assert err.startswith(f"chopar: {tmp_path / 'R.avsc'}: a.R: the schema registry refuses: Invalid schema: ")
+            assert "a.R.x" in err
+        assert instance.schemas.subjects() == []
+
+
+async def test_a_reason_that_holds_for_several_versions_is_said_once(tmp_path: Path) -> None:
+    async with Instance(memory_bus()).following() as instance, listening(instance.app) as url:
+        for default in (0, 1, 2):
+            added = f'[{{"name":"x","type":"int","default":{default}}}]'
+            (tmp_path / "R.avsc").write_text(TEXT.replace("[]", added), encoding="utf-8")
+            assert (await chopar("schema", "push", str(tmp_path), "--registry", url))[0] == ExitCode.DONE
+        (tmp_path / "R.avsc").write_text(TEXT.replace("[]", '[{"name":"y","type":"int"}]'), encoding="utf-8")
+        code, out, _ = await chopar("schema", "check", str(tmp_path), "--registry", url)
+    assert code == ExitCode.NO
+    assert out.splitlines()[-1] == "  y is not in versions 1 to 3 and has no default; give it one"
+
+
 @pytest.mark.parametrize("arguments", [("schema", "push", "/nowhere"), ("schema", "push", "--wrong"), ("schema",)])
 async def test_wrong_use(arguments: tuple[str, ...]) -> None:
     code, out, err = await chopar(*arguments, "--registry", "http://127.0.0.1:1")

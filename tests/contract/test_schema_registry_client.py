@@ -105,8 +105,14 @@ async def test_an_incompatible_schema_is_refused_with_its_reasons(setting: Setti
         await setting.registry.id_of("a.R", with_field("string"))
     await setting.registry.register("a.R", with_field("int", default=1))
     await setting.registry.register("elsewhere", with_field("string"))
-    with pytest.raises(IncompatibleSchemaError, match="version 2"):
+    with pytest.raises(IncompatibleSchemaError, match="versions 1 and 2 expect int"):
         await setting.registry.register("a.R", with_field("long", default=0))
+
+
+async def test_a_default_that_only_a_later_type_of_a_union_takes_is_refused(setting: Setting) -> None:
+    union = TEXT.replace("[]", '[{"name":"x","type":["int","null"],"default":null}]')
+    with pytest.raises(ConfigurationError, match="put its type first"):
+        await setting.registry.register("a.R", union)
 
 
 async def test_what_means_the_same_is_the_same_schema_and_what_is_none_is_refused(setting: Setting) -> None:

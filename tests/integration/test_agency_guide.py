@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -71,6 +72,12 @@ def test_a_provider_has_thirty_lines_and_a_requester_too() -> None:
 
     assert lines("address_provider.py") <= 30
     assert lines("asker.py") <= 30
+
+
+def test_the_folder_that_is_checked_is_the_one_that_is_pushed() -> None:
+    [checked] = re.findall(r"chopar schema check (\S+)", GUIDE)
+    assert f"chopar schema push {checked} " in GUIDE
+    assert "example.RegisteredAddress" in SchemaFiles.from_folder(DOCS.parent / checked).texts
 
 
 def test_every_code_stands_in_the_guide_in_three_languages() -> None:

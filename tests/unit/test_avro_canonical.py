@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chopar.avro import SchemaFiles
-from chopar.avro.canonical import MAX_DEPTH, InvalidSchemaError, canonical_form
+from chopar.avro.canonical import MAX_DEPTH, InvalidSchemaError, canonical_form, check_defaults_of_unions
 
 
 def record(fields: object, **more: object) -> str:
@@ -145,6 +145,54 @@ def test_bad_input_11_no_valid_schema_is_refused_with_a_sentence(text: str) -> N
 
 def test_a_schema_as_deep_as_allowed_is_taken() -> None:
     assert canonical_form('{"type":"array","items":' * MAX_DEPTH + '"int"' + "}" * MAX_DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "is_read_by_all"),
+    [
+        (["null", "int"], None, True),
+        (["int", "null"], 0, True),
+        (["int", "null"], None, False),
+        (record_type([{"name": "y", "type": ["null", "int"]}]), {"y": 1}, False),
+        ({"type": "array", "items": ["null", "int"]}, [None, 1], False),
+        ({"type": "array", "items": ["null", "int"]}, [None], True),
+    ],
+)
+def test_a_default_must_be_of_the_first_type_of_a_union_to_be_registered(
+    kind: object, default: object, is_read_by_all: bool
+) -> None:
+    canonical = canonical_form(record([{"name": "x", "type": kind, "default": default}]))
+    if is_read_by_all:
+        check_defaults_of_unions(canonical)
+    else:
+        with pytest.raises(InvalidSchemaError, match=r"R\.x: .* put its type first"):
+            check_defaults_of_unions(canonical)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("integer", "int"),
+        ("bool", "boolean"),
+        ("str", "string"),
+        ("text", "string"),
+        ("String", "string"),
+        ("Int", "int"),
+        ("bigint", "long"),
+        ("date", 'int with a "logicalType"'),
+        ("strng", "string"),
+    ],
+)
+def test_an_unknown_type_that_looks_like_a_plain_one_says_what_may_be_meant(name: str, meant: str) -> None:
+    with pytest.raises(InvalidSchemaError) as caught:
+        canonical_form(record([{"name": "x", "type": ["null", name]}]))
+    assert str(caught.value).endswith(f"is not defined before it is used; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("name", ["Money", "Address", "Status", "Period", "a.b.Person"])
+def test_a_name_of_ones_own_that_is_not_defined_gets_no_guess(name: str) -> None:
+    with pytest.raises(InvalidSchemaError, match=r"before it is used$"):
+        canonical_form(record([{"name": "x", "type": name}]))
 
 
 _NAMES = st.sampled_from(["type", "name", "fields", "symbols", "items", "size", "default", "namespace", "aliases", "x"])

@@ -16,7 +16,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from chopar.avro.canonical import InvalidSchemaError, canonical_form
-from chopar.avro.compatibility import MAX_BREAKS, Break, Kind, Level, breaks, reasons
+from chopar.avro.compatibility import MAX_BREAKS, Break, Kind, Level, breaks, merged, reasons
 
 
 def record(*fields: Any, **more: Any) -> dict[str, Any]:
@@ -191,6 +191,37 @@ def test_each_direction_says_what_its_author_can_do() -> None:
     assert reasons(Level.FULL, one, {4: two}) == [
         "y is missing, and readers with version 4 have no default for it; keep it"
     ]
+
+
+def test_a_change_of_a_union_has_one_remedy() -> None:
+    one, two = (canonical_form(json.dumps(record(field(["null", kind])))) for kind in ("int", "string"))
+    remedy = "keep the type as it was, or use a field of another name"
+    assert reasons(Level.FULL, two, {1: one}) == [
+        f"x does not take int, which version 1 may have written; {remedy}",
+        f"x may be string, which readers with version 1 do not take; {remedy}",
+    ]
+
+
+def test_what_the_guide_warns_of_is_not_refused() -> None:
+    old, new = (canonical_form(json.dumps(record(field(["null", "int"], x, default=None)))) for x in "ab")
+    assert reasons(Level.FULL_TRANSITIVE, new, {1: old}) == []
+    enum = {"type": "enum", "name": "E", "default": "A"}
+    old, new = (canonical_form(json.dumps(record(field({**enum, "symbols": s})))) for s in (["A", "B"], ["A"]))
+    assert reasons(Level.FULL_TRANSITIVE, new, {1: old}) == []
+
+
+def test_reasons_that_differ_in_the_version_alone_are_one() -> None:
+    said = [f"x is not in version {number} and has no default" for number in (12, 7, 3, 2, 1)]
+    strange = ["version 4 is no schema; delete that version", "version 5 is no schema; delete that version"]
+    others = ["y is not in version 9 and has no default", "somebody else's words", "somebody else's words"]
+    assert merged([*strange, *said, *others]) == [
+        *strange,
+        "x is not in versions 1 to 3, 7 and 12 and has no default",
+        "y is not in version 9 and has no default",
+        "somebody else's words",
+    ]
+    assert merged([]) == []
+    assert merged(["in version 2", "in version 1"]) == ["in versions 1 and 2"]
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -137,6 +137,25 @@ async def test_an_incompatible_schema_is_refused_and_asked_for_with_its_reasons(
     assert (await api.get("/subjects/a.R/versions")).json() == [1, 2]
 
 
+async def test_a_refusal_says_a_reason_once_for_all_versions_and_verbose_once_for_each(api: httpx2.AsyncClient) -> None:
+    for default in (0, 1, 2):
+        await push(api, text=OTHER.replace(":0}", f":{default}}}"))
+    said = is_error(await api.post("/subjects/a.R/versions", json={"schema": BROKEN}), 409, 409)
+    assert "[x is string, but versions 1 to 3 wrote int; keep" in said
+    assert said.count("but readers with versions 1 to 3 expect int") == said.count("expect int") == 1
+    url = "/compatibility/subjects/a.R/versions?verbose=true"
+    told = (await api.post(url, json={"schema": BROKEN})).json()["messages"]
+    assert [one.partition("version ")[2][0] for one in told] == ["3", "3", "2", "2", "1", "1"]
+
+
+async def test_a_default_that_only_a_later_type_of_a_union_takes_is_not_registered(api: httpx2.AsyncClient) -> None:
+    text = BROKEN.replace('"string"', '["int","null"],"default":null')
+    for path in ("/subjects/a.R/versions", "/compatibility/subjects/a.R/versions"):
+        assert "put its type first" in is_error(await api.post(path, json={"schema": text}), 422, 42201)
+    is_error(await api.post("/subjects/a.R", json={"schema": text}), 404, 40401)  # to be looked up it is a schema
+    await push(api, text=text.replace('["int","null"]', '["null","int"]'))
+
+
 async def test_a_number_in_the_name_of_a_field_is_not_repeated(api: httpx2.AsyncClient) -> None:
     await push(api)
     text = json.dumps({"type": "record", "name": "a.R", "fields": [{"name": f"p_{PERSON}", "type": "int"}]})
