@@ -1,7 +1,6 @@
 """Producer, consumer, reader and admin of the in-memory bus."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from chopar.bus.memory.faults import SendFault
@@ -245,12 +244,14 @@ class MemoryConsumer(MemoryFetcher):
     async def stop(self) -> None:
         """Leave; the others get its partitions."""
         self._stopped = True
-        await self._cancel_assigning()
-        self._positions.clear()
-        if self in self._group.members:
-            self._group.members.remove(self)
-            self._group.rebalance(self._state.partition_counts())
-        self._state.changed.notify()
+        try:
+            await self._cancel_assigning()
+        finally:  # who is killed in the middle leaves too: no session ends here
+            self._positions.clear()
+            if self in self._group.members:
+                self._group.members.remove(self)
+                self._group.rebalance(self._state.partition_counts())
+            self._state.changed.notify()
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Store the next offsets to read, of partitions that are held."""
@@ -339,11 +340,12 @@ class MemoryConsumer(MemoryFetcher):
         self._state.changed.notify()
 
     async def _cancel_assigning(self) -> None:
-        if self._assigning is not None:
-            self._assigning.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._assigning
-            self._assigning = None
+        assigning, self._assigning = self._assigning, None
+        if assigning is not None:
+            assigning.cancel()
+            await asyncio.wait([assigning])  # awaited itself, it would hide that who waits was cancelled
+            if not assigning.cancelled():
+                assigning.result()
 
 
 class MemoryAdmin:
