@@ -42,7 +42,8 @@ async def stack_checks(session: Session) -> list[Check]:
     checks.append(broker)
     for name, path in (("schema registry", "/subjects"), ("gateway", "/ready")):
         answer = await _http(name, addresses[name], path)
-        if answer.state == "ok" or as_url(addresses[name]) not in of_processes:  # which says more
+        said = of_processes.get(as_url(addresses[name]))
+        if answer.state == "ok" or said is None or said.state != "fail":  # else that one says more
             checks.append(answer)
     checks += of_processes.values()
     if broker.state == "ok":
@@ -82,7 +83,10 @@ def processes(home: Path, now: datetime) -> dict[str, Check]:
             missing = "" if one.ready else what_is_missing(one) or one.problem or "is not ready"
             why = how_it_ended(one, now) if again else last_error(one, now)
             found[as_url(one.address) if one.address else one.name] = Check(
-                one.name, "fail", "; ".join(filter(None, (missing, why))), f"see its log {one.log}"
+                one.name,
+                "note" if one.ready else "fail",
+                "; ".join(filter(None, (missing, why))),
+                f"see its log {one.log}",
             )
     return found
 
