@@ -224,7 +224,7 @@ class KafkaReader(KafkaFetcher):
         client = AIOKafkaConsumer(
             group_id=None,
             isolation_level=self._isolation,
-            **_consumer_options(self._settings, self._settings.partition_bytes(len(self._start))),
+            **_consumer_options(self._settings, len(self._start)),
             **self._settings.common(self._bootstrap, "reader"),
         )
         self._take_turns(client)
