@@ -21,7 +21,7 @@ from aiokafka.errors import (
 
 from chopar.bus.dead_letter import LARGEST_BYTES
 from chopar.bus.kafka.connection import KafkaClientSettings, closed, connected, foreign_cancellation, place_of
-from chopar.bus.kafka.send_at_once import Flight, SendAtOnce
+from chopar.bus.kafka.send_at_once import SendAtOnce
 from chopar.bus.port import Outgoing, Sent, TopicPartition, size_bytes
 from chopar.errors import (
     ChoparError,
@@ -92,21 +92,14 @@ class KafkaProducer:
         """Send in batches and await every delivery."""
         results: dict[int, Sent | ChoparError] = {}
         deadline = asyncio.get_running_loop().time() + self._settings.delivery_deadline_seconds
-        batches, flights = self._written_at_once(records, results)
-        for flight in flights:
-            await flight.answer  # within the time of a request
-        for flight in flights:
-            for place, delivered in flight.delivered.items():
-                batches[place].delivered = delivered
-            for place, future in flight.judged.items():
-                batches[place].future = future
-        if flights and all(flight.delivered for flight in flights):
-            self._take(list(batches.values()), results)
+        batches = await self._sent_at_once(records, results)
+        if batches is not None and all(batch.delivered is not None for batch in batches):
+            self._take(batches, results)
         else:
             try:
                 async with asyncio.timeout_at(deadline):
                     with foreign_cancellation():
-                        await self._deliver(records, list(batches.values()) if flights else [], results)
+                        await self._deliver(records, batches, results)
             except (TimeoutError, KafkaError):
                 self._broken = True
             except UnavailableError as error:
@@ -116,38 +109,41 @@ class KafkaProducer:
         late = DeliveryError(f"not acknowledged within {self._settings.delivery_deadline_seconds:.0f} s")
         return [results.get(index, late) for index in range(len(records))]
 
-    def _written_at_once(
+    async def _sent_at_once(
         self, records: Sequence[Outgoing], results: dict[int, Sent | ChoparError]
-    ) -> tuple[dict[Any, _Batch], list[Flight]]:
-        """Batches by partition, and what is on its way with them: nothing where they have to go the usual way."""
-        if self._broken or self._client is None or self._at_once is None:
-            return {}, []
+    ) -> list[_Batch] | None:
+        """Batches that the broker has answered, well or not; None if nothing was sent: then it goes the usual way."""
+        if self._broken or self._client is None or self._at_once is None or not self._at_once.is_free():
+            return None
         made = self._build(self._client, records, range(len(records)), results)
         batches = {place_of(batch.place): batch for batch in made}
         if len(batches) < len(made):
-            return {}, []
+            return None
         for batch in made:
             batch.builder.close()
         flights = self._at_once.write({place: batch.builder for place, batch in batches.items()})
-        return (batches, flights) if flights else ({}, [])
+        if flights is None:
+            return None
+        for flight in flights:
+            await flight.answer  # within the time of a request
+        for flight in flights:
+            for place, delivered in flight.delivered.items():
+                batches[place].delivered = delivered
+            for place, future in flight.judged.items():
+                batches[place].future = future
+        return made
 
     async def _deliver(
-        self, records: Sequence[Outgoing], sent: Sequence[_Batch], results: dict[int, Sent | ChoparError]
+        self, records: Sequence[Outgoing], sent: Sequence[_Batch] | None, results: dict[int, Sent | ChoparError]
     ) -> None:
         """Send, or where that was done, wait for what is sent once more."""
-        batches = sent
-        if not sent:
+        if sent is not None:
+            batches = sent
+            await _judged(sent)
+        else:
             client = await self._usable()
             batches = self._build(client, records, range(len(records)), results)
             await _fly(client, batches, self._missing)
-        flying = [batch.future for batch in sent if batch.future is not None]
-        for batch in sent:
-            if batch.future is None and batch.delivered is None:
-                batch.error = KafkaError("the producer was given up")
-        if flying:
-            for future in flying:
-                future.add_done_callback(_look)  # it may fail when nobody waits for it any longer
-            await asyncio.wait(flying)
         again = self._take(batches, results)
         if again:
             await self._one_by_one(records, again, results)
@@ -252,6 +248,18 @@ class KafkaProducer:
                 results[index] = TooLargeError(f"{size_bytes(record)} bytes; topic {record.topic} takes less")
             elif not isinstance(results[index], Sent | TooLargeError):
                 failed.add(place)
+
+
+async def _judged(batches: Sequence[_Batch]) -> None:
+    """Wait for what is sent once more, as its answer was bad or none."""
+    for batch in batches:
+        if batch.future is None and batch.delivered is None:
+            batch.error = KafkaError("the producer was given up")
+    flying = [batch.future for batch in batches if batch.future is not None]
+    for future in flying:
+        future.add_done_callback(_look)  # it may fail when nobody waits for it any longer
+    if flying:
+        await asyncio.wait(flying)
 
 
 def _append(batch: _Batch, index: int, key: bytes | None, value: bytes | None, headers: Sequence[Any]) -> bool:

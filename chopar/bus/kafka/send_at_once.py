@@ -147,14 +147,17 @@ class SendAtOnce:
         self._flights: list[Flight] = []
         self._judges = _Judges()
 
+    def is_free(self) -> bool:
+        """Whether nothing is under way, and the producer works: else `write` is not to be called."""
+        sender, accumulator = self._client._sender, self._client._message_accumulator
+        if sender._in_flight or accumulator._batches or accumulator._closed or accumulator._exception is not None:
+            return False
+        works = sender._sender_task is not None and not sender._sender_task.done()
+        return works and bool(self._client._txn_manager.has_pid())
+
     def write(self, builders: Mapping[Any, Any]) -> list[Flight] | None:
         """Write closed batches, one of each partition; None if they are to go the usual way, and nothing was done."""
         client = self._client
-        sender, accumulator = client._sender, client._message_accumulator
-        if sender._in_flight or accumulator._batches or accumulator._closed or accumulator._exception is not None:
-            return None
-        if sender._sender_task is None or sender._sender_task.done() or not client._txn_manager.has_pid():
-            return None
         found: dict[Any, tuple[Any, Flight]] = {}
         for place, builder in builders.items():
             node = client.client.cluster.leader_for_partition(place)
