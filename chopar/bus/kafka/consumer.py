@@ -75,7 +75,7 @@ class KafkaFetcher:
         """Take what there is, waiting at most this long for a first record."""
         if self._stopped:
             return {}
-        self._ids.look(self._open()._client, self._read_topics())
+        self._ids.look(self._open()._client, self._read_topics)
         try:
             with foreign_cancellation():
                 return await self._fetch(max_records, timeout_seconds)

@@ -12,7 +12,7 @@ which names topics by their ids, so that the broker refuses an old one.
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from io import BytesIO
 from typing import Any
 
@@ -150,18 +150,22 @@ class TopicIds:
                 "what the former topic held unread is gone, and offsets of it mean nothing in the new one"
             )
 
-    def look(self, network: Any, topics: Collection[str]) -> None:
+    def look(self, network: Any, topics: Callable[[], Collection[str]]) -> None:
         """Ask anew when it is time, beside whoever calls; to be called again and again.
+
+        Args:
+            network: as of `learn`.
+            topics: gives those that are read; asked when it is time.
 
         Raises:
             TopicReplacedError: as it was answered.
         """
         asking, now = self._asking, time.monotonic()
         if asking is None:
-            if self._ask_at is not None and now >= self._ask_at and topics:
-                self._asking = asyncio.create_task(self.learn(network, topics))
-            elif self._ask_at is None:
+            if self._ask_at is None:
                 self._ask_at = now + self._every_seconds
+            elif now >= self._ask_at and (read := topics()):
+                self._asking = asyncio.create_task(self.learn(network, read))
         elif asking.done():
             self._asking, self._ask_at = None, now + self._every_seconds
             if not asking.cancelled():
