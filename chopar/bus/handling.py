@@ -74,7 +74,7 @@ class Handling:
             elif workers:
                 self._working = workers
                 self._over = asyncio.get_running_loop().create_future()
-                self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
+                self._workers = [asyncio.create_task(self._worker()) for _ in range(workers)]
                 await self._over
         except BaseException:
             await self._abandon()
@@ -147,9 +147,13 @@ class Handling:
 
     async def _work(self) -> None:
         """Work off chains until there are none."""
+        while self._chains:
+            await self._work_off(self._chains.popleft())
+
+    async def _worker(self) -> None:
+        """One of several: the last that ends, or the first that fails, says that it is over."""
         try:
-            while self._chains:
-                await self._work_off(self._chains.popleft())
+            await self._work()
         except BaseException as error:
             if self._over is not None and not self._over.done():
                 self._over.set_exception(error)
