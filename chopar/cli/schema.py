@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -81,13 +81,24 @@ async def check(files: SchemaFiles, registry: "httpx2.AsyncClient") -> list[Chec
         SchemaRegistryUnavailableError: it does not answer.
         ConfigurationError: a text is no valid schema; says which, in which file, and why.
     """
-    return [await _checked(files, subject, registry) for subject in sorted(files.texts)]
+    return [
+        Checked(subject, Standing.REGISTERED)
+        if await _registered(files, subject, registry) is not None
+        else await _compared(files, subject, registry)
+        for subject in sorted(files.texts)
+    ]
 
 
-async def _checked(files: SchemaFiles, subject: str, registry: "httpx2.AsyncClient") -> Checked:
+async def _registered(files: SchemaFiles, subject: str, registry: "httpx2.AsyncClient") -> Row | None:
+    """The version that a schema is registered as; None if it is not."""
+    path, body = f"/subjects/{_quoted(subject)}", {"schema": files.texts[subject]}
+    answer = await _ask(registry, "POST", path, body, about=_about(files, subject), may_lack=True)
+    return None if answer is None else Row(subject, int(answer["version"]), int(answer["id"]))
+
+
+async def _compared(files: SchemaFiles, subject: str, registry: "httpx2.AsyncClient") -> Checked:
+    """How a schema that is not registered stands to the versions of its subject."""
     path, body, about = f"/subjects/{_quoted(subject)}", {"schema": files.texts[subject]}, _about(files, subject)
-    if await _ask(registry, "POST", path, body, about=about, may_lack=True) is not None:
-        return Checked(subject, Standing.REGISTERED)
     all_versions, verbose = f"/compatibility{path}/versions", "?verbose=true"
     # Before it is known whether there are versions: some schemas can be looked up, but not be registered.
     answer = await _ask(registry, "POST", f"{all_versions}{verbose}", body, about=about, may_lack=True)
@@ -117,19 +128,19 @@ async def push(files: SchemaFiles, registry: "httpx2.AsyncClient", new: set[str]
         IncompatibleSchemaError: schemas do not fit earlier versions; says which and why. None was registered then.
         ConfigurationError: it refuses a schema; says which and why.
     """
-    checked = await check(files, registry)
-    refused = [row for row in checked if row.standing is Standing.INCOMPATIBLE]
+    rows = {subject: await _registered(files, subject, registry) for subject in sorted(files.texts)}
+    missing = [subject for subject, row in rows.items() if row is None]
+    compared = [await _compared(files, subject, registry) for subject in missing]
+    refused = {one.subject: one.reasons for one in compared if one.standing is Standing.INCOMPATIBLE}
     if refused:
-        raise IncompatibleSchemaError({row.subject: row.reasons for row in refused})
-    rows = []
-    for row in checked:
-        path, body = f"/subjects/{_quoted(row.subject)}", {"schema": files.texts[row.subject]}
-        if row.standing is not Standing.REGISTERED:
-            await _ask(registry, "POST", f"{path}/versions", body, about=row.subject)
-            new.add(row.subject)
-        answer = await _ask(registry, "POST", path, body, about=row.subject)
-        rows.append(Row(row.subject, int(answer["version"]), int(answer["id"])))
-    return rows
+        raise IncompatibleSchemaError(refused)
+    for subject in missing:
+        path, body = f"/subjects/{_quoted(subject)}", {"schema": files.texts[subject]}
+        await _ask(registry, "POST", f"{path}/versions", body, about=subject)
+        new.add(subject)
+        answer = await _ask(registry, "POST", path, body, about=subject)
+        rows[subject] = Row(subject, int(answer["version"]), int(answer["id"]))
+    return [row for row in rows.values() if row is not None]
 
 
 def _about(files: SchemaFiles, subject: str) -> str:
@@ -201,6 +212,9 @@ async def _patiently(url: str, work: Callable[["httpx2.AsyncClient"], Awaitable[
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
+_Folder: TypeAlias = Annotated[
+    Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
+]
 _COLUMNS = ("subject", "id", "version")
 _RIGHT = frozenset(_COLUMNS[1:])
 
@@ -208,9 +222,7 @@ _RIGHT = frozenset(_COLUMNS[1:])
 @app.command("push")
 def push_command(
     context: typer.Context,
-    folder: Annotated[
-        Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
-    ] = None,
+    folder: _Folder = None,
 ) -> None:
     """Register the schemas, and say which were new; none if one is refused, and again changes nothing."""
     session = Session.of(context)
@@ -227,9 +239,7 @@ def push_command(
 @app.command("check")
 def check_command(
     context: typer.Context,
-    folder: Annotated[
-        Path | None, typer.Argument(help="A folder with .avsc files; those of this distribution by default.")
-    ] = None,
+    folder: _Folder = None,
 ) -> None:
     """Ask whether the schemas could be registered, and why not; changes nothing. Exit code 1: one could not."""
     session = Session.of(context)
