@@ -17,7 +17,7 @@ from starlette.responses import Response
 from chopar.avro.compatibility import Level
 from chopar.observe import mask
 from services.schema_registry.log_records import render
-from services.schema_registry.model import AVRO, RequestRefusedError
+from services.schema_registry.model import AVRO, KEPT_PARTS, RequestRefusedError
 
 MAX_BODY_BYTES = 1024 * 1024
 """As large as a record of the log can be."""
@@ -31,7 +31,6 @@ _BODY_TYPES = (*CONTENT_TYPES, "application/octet-stream")
 _ANY = ("*/*", "application/*")
 _MAX_PARAMETERS = 50  # the field has 8 at most
 _RETRY_AFTER = {"Retry-After": "1"}
-_NOT_KEPT = ("references", "metadata", "ruleSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Call:
         kind = body.get("schemaType") or AVRO
         if kind != AVRO:
             raise RequestRefusedError(422, 42201, f"Invalid schema: only {AVRO} is supported here")
-        dropped = next((part for part in _NOT_KEPT if body.get(part)), None)
+        dropped = next((part for part in KEPT_PARTS if body.get(part)), None)
         if dropped is not None:
             raise RequestRefusedError(422, 42201, f"Invalid schema: {dropped} cannot be kept yet; leave it out")
         if body.get("id") not in (None, -1, 0) or body.get("version") not in (None, -1, 0):

@@ -20,7 +20,7 @@ from services.schema_registry.log_records import render, schema_key
 MAX_ID = 2**31 - 1
 AVRO = "AVRO"
 _LEVELS = frozenset(Level)
-_KEPT = ("references", "metadata", "ruleSet")
+KEPT_PARTS = ("references", "metadata", "ruleSet")
 """Parts of a version that others may have written; kept and answered as they stand."""
 
 
@@ -267,7 +267,7 @@ class Schemas:
         self._highest = max(self._highest, schema_id)
         if body.get("subject", subject) != subject or body.get("version", version) != version:
             return Refused("its value is of another subject or version than its key")
-        kept = {part: body[part] for part in _KEPT if body.get(part)}
+        kept = {part: body[part] for part in KEPT_PARTS if body.get(part)}
         kind = body.get("schemaType") or AVRO
         content, is_canonical = _content(str(kind), text, kept)
         taken = self._texts.get(schema_id)

@@ -116,7 +116,6 @@ class SchemaTopic:
             _log.error("schema_registry.record_refused", offset=offset, reason=outcome.reason)
         elif isinstance(outcome, Changed) and not self._missing:
             self._say(outcome)
-
         elif isinstance(outcome, Configured) and not self._missing:
             level = outcome.level or "taken away"
             _log.info("schema_registry.level_set", schema_subject=outcome.subject, compatibility=level)
