@@ -532,4 +532,4 @@ def _may_be_followed(resolution: DemandResolved | None) -> bool:
 
 def _promised(unavailable: EvidenceUnavailable | None) -> int | None:
     promised: datetime | None = unavailable.promised_at if unavailable is not None else None
-    return None if promised is None else round(promised.timestamp() * 1000)
+    return None if promised is None else store.milliseconds(promised)

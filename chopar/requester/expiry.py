@@ -76,7 +76,7 @@ class Expiry:
         now = self._clock()
         asked_at, ends = self._ends if self._ends is not None else (now, {})
         async with self._inbox.batch() as batch:
-            until_ms = _milliseconds(asked_at - CLOCKS_APART)
+            until_ms = store.milliseconds(asked_at - CLOCKS_APART)
             # Those that are not tried now would stand before all others at every look.
             self._resting = {demand_id: again_at for demand_id, again_at in self._resting.items() if again_at > now}
             apart = self._resting.keys() | self._given_up
@@ -125,7 +125,7 @@ class Expiry:
 
     async def _tell_warily(self, demand_id: str, begun: tries.Tries, now: datetime) -> None:
         """One of which a process that died was telling, or of which another is telling now."""
-        if begun.noted_ms > _milliseconds(now - _REST):
+        if begun.noted_ms > store.milliseconds(now - _REST):
             self._resting[demand_id] = now + _REST
         elif begun.number < _DEATHS:
             await self._tell([demand_id])
@@ -144,7 +144,7 @@ class Expiry:
         if not demand_ids:
             return
         async with self._inbox.batch() as batch:
-            await tries.begin(batch, demand_ids, _milliseconds(self._clock()))
+            await tries.begin(batch, demand_ids, store.milliseconds(self._clock()))
         try:
             failed = await self._expire(demand_ids)
         except BaseException:  # a stop in the middle is no death either
@@ -153,7 +153,3 @@ class Expiry:
                     await tries.end(batch, demand_ids)
             raise
         self._resting |= dict.fromkeys(failed, self._clock() + _REST)
-
-
-def _milliseconds(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, bindparam, delete, select, update
 from sqlalchemy import insert as inserted
 
-from chopar.requester.store import TABLES, Executes
+from chopar.requester.store import TABLES, Executes, milliseconds
 
 _DISPUTE = Table(
     "chopar_dispute",
@@ -75,8 +75,8 @@ async def add(where: Executes, dispute: Unsent, opened: OpenDispute) -> None:
         "document_type": opened.document_type,
         "about": opened.about,
         "value": dispute.value,
-        "disputed_ms": _milliseconds(opened.disputed_at),
-        "expires_ms": _milliseconds(opened.expires_at),
+        "disputed_ms": milliseconds(opened.disputed_at),
+        "expires_ms": milliseconds(opened.expires_at),
         "sent": False,
     }
     await where.execute(inserted(_DISPUTE), [row])
@@ -84,7 +84,7 @@ async def add(where: Executes, dispute: Unsent, opened: OpenDispute) -> None:
 
 async def unsent(where: Executes, now: datetime, most: int) -> list[Unsent]:
     """Those whose acknowledgement is not noted, oldest first, of demands that live."""
-    found = await where.execute(_UNSENT, {"now_ms": _milliseconds(now), "most": most})
+    found = await where.execute(_UNSENT, {"now_ms": milliseconds(now), "most": most})
     return [Unsent(UUID(row.dispute_id), UUID(row.demand_id), row.value) for row in found]
 
 
@@ -112,7 +112,3 @@ async def still_open(where: Executes, most: int) -> list[OpenDispute]:
         )
         for row in await where.execute(_OPEN, {"most": most})
     ]
-
-
-def _milliseconds(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -203,11 +203,16 @@ async def add(where: Executes, demands: Sequence[tuple[str, bytes, datetime]]) -
     await where.execute(insert(_DEMAND), [_new_row(*one) for one in demands])
 
 
+def milliseconds(at: datetime) -> int:
+    """A time as columns have it."""
+    return round(at.timestamp() * 1000)
+
+
 def _new_row(demand_id: str, value: bytes, expires_at: datetime) -> dict[str, Any]:
     return {
         "demand_id": demand_id,
         "value": value,
-        "expires_ms": round(expires_at.timestamp() * 1000),
+        "expires_ms": milliseconds(expires_at),
         "sent": False,
         "complete": False,
     }
