@@ -7,13 +7,12 @@ hold at its own time, says from when it holds, and does not wait for it. What is
 import asyncio
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from chopar.avro import SchemaFiles, encode_body, frame, unframe
+from chopar.avro import SchemaFiles, encode_body, frame, parse_schema, schema_name, unframe
 from chopar.bus.between import between
 from chopar.bus.port import Bus, Outgoing
 from chopar.errors import (
@@ -23,6 +22,7 @@ from chopar.errors import (
     NotFoundError,
     NotOurFramingError,
     SchemaNotYetKnownError,
+    UndecodableError,
     UnknownSchemaError,
 )
 from chopar.messages.demand import FetchMode
@@ -133,13 +133,13 @@ async def _is_of_another_release(registry: SchemaRegistry, value: bytes) -> bool
         return False
     while True:
         try:
-            found = json.loads(await registry.text_of(schema_id))
-        except UnknownSchemaError:
+            schema = parse_schema(await registry.text_of(schema_id))
+        except (UnknownSchemaError, UndecodableError):
             return False
         except SchemaNotYetKnownError:  # for some seconds, as a follower may lag
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         else:
-            return f"{found.get('namespace', '')}.{found['name']}" == ListActivated.RECORD
+            return schema_name(schema) == ListActivated.RECORD
 
 
 async def activate(
