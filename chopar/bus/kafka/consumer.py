@@ -7,6 +7,7 @@ takes all of that. When the broker is asked for more, and who is told first of i
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -26,6 +27,7 @@ from chopar.bus.kafka.connection import (
 )
 from chopar.bus.kafka.fetch_lanes import FetchLanes
 from chopar.bus.kafka.fetch_turns import FetchTurns
+from chopar.bus.kafka.group_watch import GroupWatch, finds_coordinator
 from chopar.bus.kafka.joining import leave_in_mid_join, wait_longer_for_joins
 from chopar.bus.kafka.topic_ids import TopicIds
 from chopar.bus.port import Assigned, Record, Revoked, TopicPartition
@@ -257,6 +259,8 @@ class KafkaConsumer(KafkaFetcher):
         self._error: Exception | None = None
         self._settled = asyncio.Event()
         """Set while partitions are held: in a rebalance aiokafka's getmany waits for its end, whatever its time-out."""
+        options = settings.common(bootstrap, group)
+        self._watch = GroupWatch(settings, partial(finds_coordinator, settings, options, group))
 
     async def start(self) -> None:
         """Join the group."""
@@ -266,6 +270,7 @@ class KafkaConsumer(KafkaFetcher):
         """Leave the group and disconnect."""
         self._stopped = True
         self._settled.set()
+        await self._watch.close()
         await self._cancel_assigning()
         await self._close()
 
@@ -288,7 +293,10 @@ class KafkaConsumer(KafkaFetcher):
         """Take what there is, once `assigned` has returned."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
+        if not self._stopped:
+            self._watch.look(answered=self.answered, settled=self._settled.is_set())
         if not self._settled.is_set():
+            self._raise_kept_error()
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._settled.wait()
@@ -312,6 +320,14 @@ class KafkaConsumer(KafkaFetcher):
             self._put_back(batch)  # aiokafka waits for a rebalance in the middle of a read, and goes on with the new
             return {}
         return batch
+
+    def _raise_kept_error(self) -> None:
+        """Raise what aiokafka keeps for the next `getmany`, which is not called while partitions are divided."""
+        try:
+            with foreign_cancellation():
+                self._open()._coordinator.check_errors()
+        except KafkaError as error:
+            raise BrokerUnavailableError(f"joining the group: {type(error).__name__}") from error
 
     def _put_back(self, batch: Mapping[TopicPartition, Sequence[Record]]) -> None:
         """Begin these again, if they are held: `assigned` may not have returned, and nothing was given out since."""

@@ -1,0 +1,103 @@
+"""A member of a group that aiokafka has left standing: it is noticed, and the loop goes on with a new one."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from chopar.bus.consume import ConsumeLoop, Outputs
+from chopar.bus.kafka import KafkaBus, KafkaClientSettings
+from chopar.bus.kafka.consumer import KafkaConsumer
+from chopar.bus.kafka.group_watch import finds_coordinator
+from chopar.bus.port import Record
+from chopar.errors import BrokerUnavailableError
+from tests.contract.bus_rig import FAST, Bench, KafkaRig, Script, unique, until
+from tests.kafka_fixture import free_ports
+
+pytestmark = pytest.mark.broker
+
+
+def impatient(bootstrap: str) -> KafkaRig:
+    """Notices after half a second what takes ten and more."""
+    rig = KafkaRig(bootstrap)
+    rig.bus = KafkaBus(bootstrap, settings=KafkaClientSettings(coordinator_seconds=0.5, division_seconds=0.5))
+    return rig
+
+
+async def nothing(*_: object) -> None:
+    """Neither assigned nor revoked partitions matter here."""
+
+
+async def joined(bench: Bench, stack: AsyncExitStack) -> KafkaConsumer:
+    """A member that knows what it holds."""
+    consumer = bench.bus.consumer(unique("group"), [await bench.topic(1)], assigned=nothing, revoked=nothing)
+    assert isinstance(consumer, KafkaConsumer)
+    await consumer.start()
+    stack.push_async_callback(consumer.stop)
+    async with asyncio.timeout(20):
+        while not consumer.settled:
+            await consumer.fetch(10, 0.1)
+    return consumer
+
+
+async def raised_by(consumer: KafkaConsumer) -> BrokerUnavailableError:
+    """Fetch until it fails."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await consumer.fetch(10, 0.1)
+            except BrokerUnavailableError as error:
+                return error
+
+
+async def test_a_refusal_to_join_again_is_said_and_not_waited_for(bootstrap: str) -> None:
+    """aiokafka keeps it until records are asked for, which they are not while partitions are divided."""
+    async with AsyncExitStack() as stack:
+        consumer = await joined(Bench(KafkaRig(bootstrap), stack), stack)
+        coordinator = consumer._open()._coordinator
+        coordinator._session_timeout_ms = 1  # the broker's least is 6 s
+        coordinator.request_rejoin()
+        assert "joining the group: InvalidSessionTimeoutError" in str(await raised_by(consumer))
+
+
+async def test_a_loop_whose_member_is_stranded_goes_on_with_another(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        bench = Bench(impatient(bootstrap), stack)
+        topic = await bench.topic(1)
+        handled: list[bytes | None] = []
+
+        async def handle(record: Record) -> Outputs:
+            handled.append(record.value)
+            return Outputs()
+
+        loop = ConsumeLoop(bench.bus, unique("group"), [topic], Script(handle), settings=FAST)
+        running = asyncio.create_task(loop.run())
+        try:
+            await until(lambda: not loop.missing(), "it is there")
+            stranded = loop._consumer
+            assert isinstance(stranded, KafkaConsumer)
+            coordinator = stranded._open()._coordinator
+            await coordinator._coordinator_lookup_lock.acquire()  # as a look-up that never ends
+            coordinator.coordinator_dead()
+            assert "no broker answers" in str(loop.missing())
+            await until(lambda: loop._consumer is not stranded and not loop.missing(), "a new member is there")
+            await bench.send(topic, 0, b"after")
+            await until(lambda: handled == [b"after"], "it reads")
+        finally:
+            loop.stop()
+            await asyncio.gather(running, return_exceptions=True)
+        assert running.exception() is None
+
+
+async def test_a_division_that_aiokafka_does_not_end_is_left(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        consumer = await joined(Bench(impatient(bootstrap), stack), stack)
+        consumer._settled.clear()  # as `on_partitions_revoked` does, and nothing after it
+        assert "not done within" in str(await raised_by(consumer))
+
+
+async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_alone(bootstrap: str) -> None:
+    settings = KafkaClientSettings(request_timeout_seconds=2.0)
+    assert await finds_coordinator(settings, settings.common(bootstrap, "probe"), unique("group"))
+    [port] = free_ports(1)
+    assert not await finds_coordinator(settings, settings.common(f"127.0.0.1:{port}", "probe"), unique("group"))
