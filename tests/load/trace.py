@@ -87,7 +87,7 @@ class Trace:
     def ours(self) -> None:
         """Note the steps of what stands on the library."""
         from chopar.bus.consume import ConsumeLoop
-        from chopar.bus.kafka.consumer import KafkaFetcher
+        from chopar.bus.kafka.fetcher import KafkaFetcher
         from chopar.bus.release import Release
         from chopar.bus.trial import Trial
         from chopar.requester.requester import Requester

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from chopar.bus.kafka.admin import KafkaAdmin
 from chopar.bus.kafka.connection import KafkaClientSettings, quiet
-from chopar.bus.kafka.consumer import KafkaConsumer, KafkaReader
+from chopar.bus.kafka.consumer import KafkaConsumer
+from chopar.bus.kafka.fetcher import KafkaReader
 from chopar.bus.kafka.producer import FencedKafkaProducer, KafkaProducer
 from chopar.bus.loopback import require_loopback
 from chopar.bus.port import Assigned, Revoked, TopicPartition

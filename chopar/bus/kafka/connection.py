@@ -79,8 +79,8 @@ class KafkaClientSettings:
     min_partition_bytes: int = 65_536
     """The same where there are so many partitions that less would be left: a fetch of less would not pay."""
 
-    coordinator_seconds: float = 12.0
-    """How long a member of a group may look for its coordinator before another client is asked whether it is there."""
+    unanswered_seconds: float = 12.0
+    """How long a consumer or reader may be without an answer before another client is asked whether it gets one."""
 
     division_seconds: float = 45.0
     """How long a division of partitions may take: aiokafka gives the others 30 s to join anew, and a dead one 6 s."""

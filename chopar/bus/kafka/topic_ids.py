@@ -10,7 +10,6 @@ which names topics by their ids, so that the broker refuses an old one.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Collection
 from io import BytesIO
@@ -116,6 +115,8 @@ class TopicIds:
         self._known: dict[str, str] = {}
         self._asking: asyncio.Task[None] | None = None
         self._ask_at: float | None = None
+        self.answered = True
+        """Whether a broker answered when they were asked for last."""
         self.replaced: set[str] = set()
         """Topics that are not those that were read: nothing of them may be committed."""
 
@@ -169,8 +170,11 @@ class TopicIds:
         elif asking.done():
             self._asking, self._ask_at = None, now + self._every_seconds
             if not asking.cancelled():
-                with contextlib.suppress(KafkaError, OSError):  # who reads will notice it
+                try:
                     asking.result()
+                    self.answered = True
+                except (KafkaError, OSError):
+                    self.answered = False
 
     async def close(self) -> None:
         """Ask no more."""

@@ -1,14 +1,14 @@
-"""When a member of a group counts as stranded, by a clock and a broker of the test's own."""
+"""When a client counts as stranded, by a clock and a broker of the test's own."""
 
 import asyncio
 
 import pytest
 
+from chopar.bus.kafka.client_watch import ClientWatch
 from chopar.bus.kafka.connection import KafkaClientSettings
-from chopar.bus.kafka.group_watch import GroupWatch
 from chopar.errors import BrokerUnavailableError
 
-SETTINGS = KafkaClientSettings(coordinator_seconds=12.0, division_seconds=45.0)
+SETTINGS = KafkaClientSettings(unanswered_seconds=12.0, division_seconds=45.0)
 
 
 class Scene:
@@ -18,7 +18,7 @@ class Scene:
         self.now = 100.0
         self.there = False
         self.asked = 0
-        self.watch = GroupWatch(SETTINGS, self.found, lambda: self.now)
+        self.watch = ClientWatch(SETTINGS, self.found, lambda: "fetching runs", lambda: self.now)
 
     async def found(self) -> bool:
         self.asked += 1
@@ -40,7 +40,7 @@ async def test_a_member_that_alone_does_not_find_its_coordinator_is_stranded() -
     assert scene.asked == 0
     await scene.look(0.2, answered=False)
     assert scene.asked == 1
-    with pytest.raises(BrokerUnavailableError, match=r"not found within 12 s, but another client finds it"):
+    with pytest.raises(BrokerUnavailableError, match=r"for 12 s, but another client is answered \(fetching runs\)"):
         await scene.look(0.1, answered=False)
 
 
@@ -97,7 +97,7 @@ async def test_what_is_asked_ends_with_the_watch() -> None:
             ended.set()
 
     now = [0.0]
-    watch = GroupWatch(SETTINGS, found, lambda: now[0])
+    watch = ClientWatch(SETTINGS, found, str, lambda: now[0])
     watch.look(answered=False, settled=True)
     now[0] = 13.0
     watch.look(answered=False, settled=True)

@@ -1,4 +1,4 @@
-"""A member of a group that aiokafka has left standing: it is noticed, and the loop goes on with a new one."""
+"""A client that aiokafka has left standing: it is noticed, and the loop goes on with a new one."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -7,20 +7,22 @@ import pytest
 
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.kafka import KafkaBus, KafkaClientSettings
+from chopar.bus.kafka.client_watch import is_answered
 from chopar.bus.kafka.consumer import KafkaConsumer
-from chopar.bus.kafka.group_watch import finds_coordinator
-from chopar.bus.port import Record
+from chopar.bus.kafka.fetcher import KafkaFetcher
+from chopar.bus.port import Record, TopicPartition
 from chopar.errors import BrokerUnavailableError
 from tests.contract.bus_rig import FAST, Bench, KafkaRig, Script, unique, until
 from tests.kafka_fixture import free_ports
 
 pytestmark = pytest.mark.broker
+IMPATIENT = KafkaClientSettings(unanswered_seconds=0.5, division_seconds=0.5, look_at_topics_seconds=0.2)
 
 
 def impatient(bootstrap: str) -> KafkaRig:
     """Notices after half a second what takes ten and more."""
     rig = KafkaRig(bootstrap)
-    rig.bus = KafkaBus(bootstrap, settings=KafkaClientSettings(coordinator_seconds=0.5, division_seconds=0.5))
+    rig.bus = KafkaBus(bootstrap, settings=IMPATIENT)
     return rig
 
 
@@ -40,7 +42,7 @@ async def joined(bench: Bench, stack: AsyncExitStack) -> KafkaConsumer:
     return consumer
 
 
-async def raised_by(consumer: KafkaConsumer) -> BrokerUnavailableError:
+async def raised_by(consumer: KafkaFetcher) -> BrokerUnavailableError:
     """Fetch until it fails."""
     async with asyncio.timeout(20):
         while True:
@@ -96,8 +98,26 @@ async def test_a_division_that_aiokafka_does_not_end_is_left(bootstrap: str) -> 
         assert "not done within" in str(await raised_by(consumer))
 
 
+async def test_a_reader_whose_brokers_have_all_moved_says_so(bootstrap: str) -> None:
+    """aiokafka asks the bootstrap list at start alone."""
+    async with AsyncExitStack() as stack:
+        topic = await Bench(KafkaRig(bootstrap), stack).topic(1)
+        reader = KafkaBus(bootstrap, settings=IMPATIENT).reader({TopicPartition(topic, 0): None})
+        await reader.start()
+        stack.push_async_callback(reader.stop)
+        assert await reader.fetch(1, 0.1) == {}
+        network = reader._open()._client
+        [port] = free_ports(1)
+        [(number, known)] = network.cluster._brokers.items()
+        network.cluster._brokers = {number: known._replace(port=port)}
+        for connection in network._conns.values():
+            connection.close()
+        said = str(await raised_by(reader))
+        assert "another client is answered (metadata runs, fetching runs)" in said, said
+
+
 async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_alone(bootstrap: str) -> None:
     settings = KafkaClientSettings(request_timeout_seconds=2.0)
-    assert await finds_coordinator(settings, settings.common(bootstrap, "probe"), unique("group"))
+    assert await is_answered(settings, settings.common(bootstrap, "probe"), unique("group"))
     [port] = free_ports(1)
-    assert not await finds_coordinator(settings, settings.common(f"127.0.0.1:{port}", "probe"), unique("group"))
+    assert not await is_answered(settings, settings.common(f"127.0.0.1:{port}", "probe"), unique("group"))
