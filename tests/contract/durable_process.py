@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import structlog
+from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -169,6 +170,7 @@ class Process(DurableRig):
         self.death = Death(step)
         self.bus = KeptBus(lambda: round(self.now.timestamp() * 1000), journal, self.death)
         self.others = self.bus.producer("others")
+        self.metrics = CollectorRegistry()
 
     def requester(self) -> DurableRequester:
         requester = DurableRequester(
@@ -181,6 +183,7 @@ class Process(DurableRig):
             settings=FAST,
             look_seconds=0.05,
             notes=self.notes,
+            metrics=self.metrics,
         )
 
         @requester.resolved
