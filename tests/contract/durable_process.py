@@ -59,6 +59,8 @@ class Death:
     def __init__(self, step: str) -> None:
         self._step = step
         self._stage = "asking"
+        self.to_follow = False
+        """Whether the next holder is to be asked; other cases may have come to their stages since."""
 
     @property
     def stage(self) -> str:
@@ -66,6 +68,7 @@ class Death:
 
     @stage.setter
     def stage(self, stage: str) -> None:
+        self.to_follow |= stage == "passed"
         # What goes on beside (an earlier case that is answered again) must not lead past the step: on a busy machine
         # it would, between what the step is named after and the commit that it is waiting for.
         if not self._step.startswith(f"{self._stage} "):
@@ -133,7 +136,8 @@ class KeptBus(MemoryBus):
             self.keep("sent", tuple(record))
         results = await inner.send(records)
         if name.startswith("requester.") and records[0].topic.startswith("demand.submitted."):
-            self._death.stage = "followed" if self._death.stage == "passed" else "sent"
+            self._death.stage = "followed" if self._death.to_follow else "sent"
+            self._death.to_follow = False
         return results
 
     async def _commit(self, inner: Any, group: str, offsets: Mapping[TopicPartition, int]) -> None:
