@@ -12,6 +12,7 @@ former session has expired.
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,6 +99,7 @@ class ConsumeLoop:
         self._callback_error: Exception | None = None
         self._progress = False
         self._in_a_row = 0
+        self._failed_at = -math.inf
         self._connected = False
         self._producer: Producer
         self._consumer: Consumer
@@ -397,8 +399,10 @@ class ConsumeLoop:
 
     def _counted(self) -> int:
         """Count a failure of the bus; how many there were in a row."""
-        self._in_a_row = 1 if self._progress else self._in_a_row + 1
-        self._progress = False
+        now = _now()
+        first = self._progress or now - self._failed_at >= self._settings.forgiven_seconds
+        self._in_a_row = 1 if first else self._in_a_row + 1
+        self._progress, self._failed_at = False, now
         return self._in_a_row
 
     def _committed(self, offsets: Mapping[TopicPartition, int]) -> None:

@@ -38,6 +38,9 @@ class ConsumeSettings:
     restarts: int = 3
     """Failures of the bus in a row, without progress, after which the run ends."""
 
+    forgiven_seconds: float = 300.0
+    """So long without a failure is progress too: a process that has nothing to do commits nothing for weeks."""
+
     revoke_timeout_seconds: float = 4.0
     """How long a revoke waits for the batch in flight and its commit: under the session time-out of 6 s."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -133,6 +134,28 @@ async def test_progress_in_between_starts_the_count_anew(stage: Stage) -> None:
     await stage.run(stage.loop(Relay(), one), lambda: stage.committed().get(ORIGIN) == 6)
     assert stage.values("after") == values
     assert stage.count("chopar_bus_rebuilt_total", code="delivery_failed") == 6
+
+
+@pytest.mark.parametrize(("forgiven_seconds", "lives"), [(3600.0, 3), (0.0, 6)])
+async def test_failures_far_apart_are_none_in_a_row(stage: Stage, forgiven_seconds: float, lives: int) -> None:
+    """An agency that nobody asks commits nothing: its third broken broker of a year must not end its process."""
+    settings = ConsumeSettings(fetch_timeout_seconds=0.01, retry_first_seconds=0.001, forgiven_seconds=forgiven_seconds)
+    loop = stage.loop(Relay(), settings)
+    tries: list[object] = []
+
+    def breaks(name: str) -> NoReturn:
+        tries.append(name)
+        if len(tries) == 6:
+            loop.stop()
+        raise BrokerUnavailableError("away")
+
+    stage.bus.producer = breaks  # type: ignore[method-assign]
+    if lives == 3:
+        with pytest.raises(BrokerUnavailableError):
+            await loop.run()
+    else:
+        await loop.run()
+    assert len(tries) == lives
 
 
 async def test_a_commit_that_fails_repeats_the_same_answers(stage: Stage) -> None:
