@@ -62,6 +62,18 @@ async def test_a_refusal_to_join_again_is_said_and_not_waited_for(bootstrap: str
         assert "joining the group: InvalidSessionTimeoutError" in str(await raised_by(consumer))
 
 
+async def test_a_refusal_at_the_start_is_named(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        topic = await Bench(KafkaRig(bootstrap), stack).topic(1)
+        settings = KafkaClientSettings(session_timeout_seconds=0.001, start_deadline_seconds=0.5)
+        consumer = KafkaBus(bootstrap, settings=settings).consumer(
+            unique("group"), [topic], assigned=nothing, revoked=nothing
+        )
+        with pytest.raises(BrokerUnavailableError, match="refuses us: InvalidSessionTimeoutError"):
+            await consumer.start()
+        await consumer.stop()
+
+
 async def test_a_loop_whose_member_is_stranded_goes_on_with_another(bootstrap: str) -> None:
     async with AsyncExitStack() as stack:
         bench = Bench(impatient(bootstrap), stack)

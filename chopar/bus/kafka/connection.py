@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import BrokerResponseError, KafkaError, UnknownTopicOrPartitionError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
@@ -206,6 +206,8 @@ async def _why(bootstrap: str, failure: BaseException | None) -> str:
     """One sentence on what is wrong and what to do."""
     if isinstance(failure, UnknownTopicOrPartitionError):
         return f"the broker at {bootstrap} does not have all topics that are read here; make them first"
+    if isinstance(failure, BrokerResponseError) and not failure.retriable:
+        return f"the broker at {bootstrap} refuses us: {type(failure).__name__}"
     found = [await _probe(address) for address in bootstrap.split(",")]
     return "; ".join(found)
 
