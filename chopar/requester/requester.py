@@ -238,7 +238,7 @@ class _Listener:
                 await reader.stop()
                 raise
             self._reader = reader
-            self._task = asyncio.create_task(self._listen(reader))
+            self._task = asyncio.create_task(self._listen())
             self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
@@ -264,13 +264,25 @@ class _Listener:
         if self._exchanges.get(exchange.key) is exchange:
             del self._exchanges[exchange.key]
 
-    async def _listen(self, reader: Reader) -> None:
-        while True:
+    async def _listen(self) -> None:
+        renew = False
+        while self._reader is not None:
             try:
-                await self._once(reader)
+                if renew:
+                    self._reader = await self._renewed(self._reader)
+                renew = False
+                await self._once(self._reader)
             except UnavailableError as error:
                 self._fail(error)
+                renew = True  # a client may not find its way back to a broker that is there again
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _renewed(self, former: Reader) -> Reader:
+        """Another reader, from where this one stands."""
+        reader = self._bus.reader({place: former.position(place) for place in self._places})
+        await reader.start()
+        await former.stop()
+        return reader
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -7,7 +7,7 @@ import hashlib
 import weakref
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -493,6 +493,32 @@ async def test_a_broker_that_is_away_is_said_and_iterating_again_loses_nothing(r
     rig.bus.faults.down = False
     await rig.provide(exchange)
     assert await one_at_last(exchange) == "delivered paper-a"
+
+
+async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    usual = rig.bus.reader
+
+    def kept(*places: Any) -> Any:
+        made.append(usual(*places))
+        return made[-1]
+
+    monkeypatch.setattr(rig.bus, "reader", kept)
+    exchange = await rig.ask()
+    await rig.resolve(exchange)
+    assert await one(exchange) == "resolved"
+
+    async def lost(*_: Any) -> NoReturn:
+        raise BrokerUnavailableError("no broker has answered, but another client is answered")
+
+    monkeypatch.setattr(made[0], "fetch", lost)
+    with pytest.raises(BrokerUnavailableError):
+        await one(exchange)
+    await rig.provide(exchange)
+    assert await one_at_last(exchange) == "delivered paper-a"
+    assert len(made) == 2
 
 
 async def one_at_last(exchange: Exchange) -> str:
