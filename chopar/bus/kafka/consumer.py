@@ -50,7 +50,8 @@ class KafkaConsumer(KafkaFetcher):
 
     async def start(self) -> None:
         """Join the group."""
-        self._tell_at_once(await connected(self._make, stop_client, self._bootstrap, self._settings))
+        client = await connected(self._make, stop_client, self._bootstrap, self._settings)
+        self._turns.tell_at_once(client._fetcher)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""

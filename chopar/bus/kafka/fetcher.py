@@ -53,7 +53,7 @@ class KafkaFetcher:
         self._held: frozenset[TopicPartition] = frozenset()
         self._arrival: asyncio.Future[Any] | None = None
         """Awaited by the fetch that waits; False says that it is to wait no longer."""
-        self._turns: FetchTurns | None = None
+        self._turns: FetchTurns  # of the client that is made last
         self._stopped = False
         self._ids = TopicIds(settings.look_at_topics_seconds)
         others = partial(is_answered, settings, self._options, group)
@@ -108,8 +108,7 @@ class KafkaFetcher:
     async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         batch = await self._buffered(max_records)
         if not batch:
-            if self._turns is not None:
-                self._turns.want()
+            self._turns.want()
             if await self._arrives(timeout_seconds):
                 batch = await self._buffered(max_records)
         return batch
@@ -121,9 +120,9 @@ class KafkaFetcher:
         """Take what there is."""
         client = self._open()
         batch: dict[TopicPartition, list[Record]] = {}
-        self._hold()
-        resting = self._turns.resting(client._fetcher) if self._turns is not None else contextlib.nullcontext()
-        with resting, contextlib.suppress(NoOffsetForPartitionError):  # of the moment before we name the start
+        self._turns.hold()
+        # The error is of the moment before we name the start.
+        with self._turns.resting(client._fetcher), contextlib.suppress(NoOffsetForPartitionError):
             _add(batch, await client.getmany(timeout_ms=0, max_records=max_records))
         if batch:
             _put_last(client, batch, max_records)
@@ -152,19 +151,9 @@ class KafkaFetcher:
         self._turns = FetchTurns(network.send)
         network.send = self._turns.send
 
-    def _tell_at_once(self, client: AIOKafkaConsumer) -> None:
-        """Be told first when something has come; of a client that has started."""
-        if self._turns is not None:
-            self._turns.tell_at_once(client._fetcher)
-
-    def _hold(self) -> None:
-        """A batch is given out: nothing more is asked for until it is handled."""
-        if self._turns is not None:
-            self._turns.hold()
-
     def _look_ahead(self, batch: Mapping[TopicPartition, Sequence[Record]], max_records: int) -> None:
         """Behind a large batch more is waiting: it may come while this one is handled."""
-        if self._turns is not None and sum(map(len, batch.values())) * _LARGE >= max_records:
+        if sum(map(len, batch.values())) * _LARGE >= max_records:
             self._turns.want()
 
     def _look(self, *, answered: bool, settled: bool = True) -> None:
@@ -210,7 +199,7 @@ class KafkaReader(KafkaFetcher):
     async def start(self) -> None:
         """Connect and take the positions up."""
         self._client = client = await connected(self._make, stop_client, self._bootstrap, self._settings)
-        self._tell_at_once(client)
+        self._turns.tell_at_once(client._fetcher)
         try:
             async with translated("asking for leaders", self._settings.request_timeout_seconds):
                 await knows(client, {place.topic for place in self._start})
