@@ -46,6 +46,8 @@ class ClientWatch:
         self._unanswered_since: float | None = None
         self._unsettled_since: float | None = None
         self._asking: asyncio.Future[bool] | None = None
+        self._asked_for: float | None = None
+        """Since when it was unanswered as the other was asked: what that found then says nothing of another time."""
 
     def look(self, *, answered: bool, settled: bool = True) -> None:
         """Take note of how the client stands, and ask by another one when an answer is overdue.
@@ -92,8 +94,8 @@ class ClientWatch:
         if now - self._unanswered_since < longest:
             return
         asking = self._asking
-        if asking is None:
-            self._asking = asyncio.ensure_future(self._others())
+        if asking is None or (asking.done() and self._asked_for != self._unanswered_since):
+            self._asking, self._asked_for = asyncio.ensure_future(self._others()), self._unanswered_since
         elif asking.done():
             self._asking, self._unanswered_since = None, now  # a broker that is still away is asked again later
             if not asking.cancelled() and asking.result():
@@ -119,7 +121,7 @@ async def is_answered(settings: KafkaClientSettings, options: dict[str, Any], gr
                 return True
             node = await client.coordinator_lookup(CoordinationType.GROUP, group)
             return bool(await client.ready(node, group=ConnectionGroup.COORDINATION))
-    except (KafkaError, OSError, TimeoutError):
+    except (KafkaError, OSError, TimeoutError, AssertionError):  # the last of a cluster that names no brokers yet
         return False
     finally:
         await closed(client.close(), settings)
