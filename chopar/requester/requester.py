@@ -269,7 +269,7 @@ class _Listener:
         while self._reader is not None:
             try:
                 if renew:
-                    self._reader = await self._renewed(self._reader)
+                    await self._renew(self._reader)
                 renew = False
                 await self._once(self._reader)
             except UnavailableError as error:
@@ -277,12 +277,12 @@ class _Listener:
                 renew = True  # a client may not find its way back to a broker that is there again
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _renewed(self, former: Reader) -> Reader:
-        """Another reader, from where this one stands."""
+    async def _renew(self, former: Reader) -> None:
+        """Go on with another reader, from where this one stands."""
         reader = self._bus.reader({place: former.position(place) for place in self._places})
         await reader.start()
+        self._reader = reader  # `stop` ends this one, also where it cancels what follows
         await former.stop()
-        return reader
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

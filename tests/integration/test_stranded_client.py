@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.kafka import KafkaBus, KafkaClientSettings
@@ -128,8 +129,35 @@ async def test_a_reader_whose_brokers_have_all_moved_says_so(bootstrap: str) -> 
         assert "another client is answered (metadata runs, fetching runs)" in said, said
 
 
-async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_alone(bootstrap: str) -> None:
+async def test_a_reader_whose_start_is_cancelled_leaves_nothing_behind(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        topic = await Bench(KafkaRig(bootstrap), stack).topic(1)
+        asked = asyncio.Event()
+
+        async def asks(*_: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("chopar.bus.kafka.fetcher.knows", asks)
+        reader = KafkaBus(bootstrap).reader({TopicPartition(topic, 0): None})
+        assert isinstance(reader, KafkaFetcher)
+        before = asyncio.all_tasks()
+        starting = asyncio.create_task(reader.start())
+        await asked.wait()
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        assert asyncio.all_tasks() == before
+
+
+async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_alone(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = KafkaClientSettings(request_timeout_seconds=2.0)
     assert await is_answered(settings, settings.common(bootstrap, "probe"), unique("group"))
+    monkeypatch.setattr(AIOKafkaClient, "get_random_node", lambda _: None)
+    assert not await is_answered(settings, settings.common(bootstrap, "probe"), unique("group")), "it names no brokers"
     [port] = free_ports(1)
     assert not await is_answered(settings, settings.common(f"127.0.0.1:{port}", "probe"), unique("group"))

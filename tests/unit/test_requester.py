@@ -521,6 +521,40 @@ async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
     assert len(made) == 2
 
 
+async def test_leaving_while_a_reader_is_replaced_stops_both(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    stopped: list[Any] = []
+    waits = asyncio.Event()
+    usual = rig.bus.reader
+
+    def kept(*places: Any) -> Any:
+        reader = usual(*places)
+        stop = reader.stop
+
+        async def noted() -> None:
+            if made.index(reader) == 0 and not waits.is_set():
+                waits.set()
+                await asyncio.Event().wait()
+            stopped.append(reader)
+            await stop()
+
+        made.append(reader)
+        monkeypatch.setattr(reader, "stop", noted)
+        return reader
+
+    monkeypatch.setattr(rig.bus, "reader", kept)
+    await rig.ask()
+
+    async def lost(*_: Any) -> NoReturn:
+        raise BrokerUnavailableError("no broker has answered, but another client is answered")
+
+    monkeypatch.setattr(made[0], "fetch", lost)
+    async with asyncio.timeout(10):
+        await waits.wait()
+    await rig.requester.__aexit__(None, None, None)
+    assert made[1] in stopped
+
+
 async def one_at_last(exchange: Exchange) -> str:
     """The next event, whatever was said of the broker before."""
     while True:

@@ -205,7 +205,7 @@ class KafkaReader(KafkaFetcher):
                 await knows(client, {place.topic for place in self._start})
             unnamed = [place for place, offset in self._start.items() if offset is None]
             first = await self.beginning_offsets(unnamed) if unnamed else {}
-        except BrokerUnavailableError:
+        except BaseException:  # who is cancelled here has nothing yet that he could stop
             await self._close()
             raise
         # Nothing may run between these: a partition without a position is an error to aiokafka.
