@@ -161,3 +161,28 @@ async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_al
     assert not await is_answered(settings, settings.common(bootstrap, "probe"), unique("group")), "it names no brokers"
     [port] = free_ports(1)
     assert not await is_answered(settings, settings.common(f"127.0.0.1:{port}", "probe"), unique("group"))
+
+
+@pytest.mark.parametrize("step", ["bootstrap", "coordinator_lookup", "ready"])
+async def test_another_client_is_not_waited_for_without_end(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    async def silent(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AIOKafkaClient, step, silent)
+    settings = KafkaClientSettings(request_timeout_seconds=0.5)
+    async with asyncio.timeout(20):
+        assert not await is_answered(settings, settings.common(bootstrap, "probe"), unique("group"))
+
+
+async def test_a_coordinator_that_cannot_be_reached_is_no_answer(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, usual = KafkaClientSettings(), AIOKafkaClient.ready
+
+    async def reaches(client: AIOKafkaClient, *node: object, group: int = 0) -> bool:
+        return not group and await usual(client, *node)
+
+    monkeypatch.setattr(AIOKafkaClient, "ready", reaches)
+    assert not await is_answered(settings, settings.common(bootstrap, "probe"), unique("group"))

@@ -40,6 +40,11 @@ async def test_a_member_that_alone_does_not_find_its_coordinator_is_stranded() -
     assert scene.asked == 0
     await scene.look(0.2, answered=False)
     assert scene.asked == 1
+    await scene.look(0.1, answered=False)
+    await scene.look(2.9, answered=False)
+    assert scene.asked == 1, "it has a moment to find a broker that has just come back"
+    await scene.look(0.2, answered=False)
+    assert scene.asked == 2
     with pytest.raises(BrokerUnavailableError, match=r"for 12 s, but another client is answered \(fetching runs\)"):
         await scene.look(0.1, answered=False)
 
@@ -54,6 +59,17 @@ async def test_a_broker_that_is_away_is_waited_for_and_asked_for_now_and_then() 
     await scene.look(11, answered=False)
     await scene.look(11, answered=False)
     assert scene.asked <= 50, "it is counted from when the coordinator was known last"
+
+
+async def test_a_broker_that_is_back_for_a_moment_is_waited_for_on() -> None:
+    scene = Scene()
+    found = 0
+    for second in range(600):
+        scene.there = second % 7 < 2
+        asked = scene.asked
+        await scene.look(1, answered=False)
+        found += scene.there and scene.asked > asked
+    assert found > 5
 
 
 async def test_a_member_that_finds_it_meanwhile_goes_on() -> None:
@@ -98,6 +114,20 @@ async def test_a_division_is_not_counted_while_the_broker_is_away() -> None:
     await scene.look(2, settled=False)
     await scene.look(44, settled=False)
     assert scene.asked == 0
+
+
+async def test_an_asking_that_was_cancelled_is_no_answer() -> None:
+    """aiokafka cancels work of its own."""
+    scene = Scene()
+
+    async def cancelled() -> bool:
+        scene.asked += 1
+        raise asyncio.CancelledError
+
+    scene.watch = ClientWatch(SETTINGS, cancelled, str, lambda: scene.now)
+    for _ in range(60):
+        await scene.look(1, answered=False)
+    assert 3 <= scene.asked <= 5
 
 
 async def test_what_is_asked_ends_with_the_watch() -> None:

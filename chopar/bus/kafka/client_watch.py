@@ -21,6 +21,8 @@ from aiokafka.errors import KafkaError
 from chopar.bus.kafka.connection import KafkaClientSettings, closed
 from chopar.errors import BrokerUnavailableError
 
+_ON_ITS_WAY = 0.25  # of the time without an answer: so much more has a client to find a broker that is back
+
 
 class ClientWatch:
     """Watches over one client, which says at each fetch how it stands.
@@ -48,6 +50,8 @@ class ClientWatch:
         self._asking: asyncio.Future[bool] | None = None
         self._asked_for: float | None = None
         """Since when it was unanswered as the other was asked: what that found then says nothing of another time."""
+        self._found_at: float | None = None
+        """When the other was answered first; it may have been the very moment in which the broker came back."""
 
     def look(self, *, answered: bool, settled: bool = True) -> None:
         """Take note of how the client stands, and ask by another one when an answer is overdue.
@@ -90,15 +94,21 @@ class ClientWatch:
     def _look_at_answers(self, now: float) -> None:
         longest = self._settings.unanswered_seconds
         if self._unanswered_since is None:
-            self._unanswered_since = now
-        if now - self._unanswered_since < longest:
+            self._unanswered_since, self._found_at = now, None
+        due = self._unanswered_since + longest if self._found_at is None else self._found_at + longest * _ON_ITS_WAY
+        if now < due:
             return
         asking = self._asking
         if asking is None or (asking.done() and self._asked_for != self._unanswered_since):
             self._asking, self._asked_for = asyncio.ensure_future(self._others()), self._unanswered_since
         elif asking.done():
-            self._asking, self._unanswered_since = None, now  # a broker that is still away is asked again later
-            if not asking.cancelled() and asking.result():
+            self._asking, found_at = None, self._found_at
+            found = not asking.cancelled() and asking.result()
+            if found and found_at is None:
+                self._found_at = now
+                return
+            self._unanswered_since, self._found_at = now, None  # a broker that is still away is asked again later
+            if found:
                 raise BrokerUnavailableError(
                     f"no broker has answered for {longest:.0f} s, but another client is answered "
                     f"({self._standing()}); connecting anew"
