@@ -2,13 +2,16 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import NoReturn
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NoOffsetForPartitionError
 
 from chopar.bus.consume import ConsumeLoop, Outputs
 from chopar.bus.kafka import KafkaBus, KafkaClientSettings
 from chopar.bus.kafka.client_watch import is_answered
+from chopar.bus.kafka.connection import place_of
 from chopar.bus.kafka.consumer import KafkaConsumer
 from chopar.bus.kafka.fetcher import KafkaFetcher
 from chopar.bus.port import Record, TopicPartition
@@ -150,6 +153,42 @@ async def test_a_reader_whose_start_is_cancelled_leaves_nothing_behind(
         await asyncio.wait([starting])
         assert starting.cancelled()
         assert asyncio.all_tasks() == before
+
+
+async def test_reading_that_ends_in_the_client_is_said(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        consumer = await joined(Bench(KafkaRig(bootstrap), stack), stack)
+        fetcher = consumer._open()._fetcher
+
+        def fail(*_: object) -> NoReturn:
+            raise AssertionError("as aiokafka asserts")
+
+        fetcher._get_actions_per_node = fail
+        fetcher._notify(fetcher._wait_consume_future)
+        assert "ended in the client (AssertionError)" in str(await raised_by(consumer))
+
+
+async def test_a_client_that_looks_for_leaders_no_more_is_left(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        consumer = await joined(Bench(KafkaRig(bootstrap), stack), stack)
+        consumer._open()._client._sync_task.cancel()
+        assert "ended in the client (cancelled)" in str(await raised_by(consumer))
+
+
+async def test_a_partition_found_twice_without_an_offset_is_read_on(bootstrap: str) -> None:
+    """Its leader moved while aiokafka looked: both looks end so, and the start that we name counts."""
+    async with AsyncExitStack() as stack:
+        bench = Bench(KafkaRig(bootstrap), stack)
+        consumer = await joined(bench, stack)
+        [place] = consumer.held()
+        client = consumer._open()
+        for _ in range(2):
+            client._fetcher._set_error(place_of(place), NoOffsetForPartitionError(place_of(place)))
+        await bench.send(place.topic, place.partition, b"read")
+        async with asyncio.timeout(20):
+            while not (got := await consumer.fetch(1, 0.1)):
+                consumer.seek(place, 0)
+        assert [record.value for record in got[place]] == [b"read"]
 
 
 async def test_another_client_finds_the_coordinator_of_a_broker_that_is_there_alone(

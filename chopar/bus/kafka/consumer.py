@@ -181,6 +181,7 @@ class KafkaConsumer(KafkaFetcher):
         return self._client
 
     async def _on_revoked(self) -> None:
+        _keep_first_error(self._open()._fetcher)  # called before the first division too
         self._settled.clear()
         self._rebalances += 1
         await self._cancel_assigning()
@@ -244,6 +245,24 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         await self._consumer._on_assigned(sorted(TopicPartition(*place) for place in assigned))
+
+
+def _keep_first_error(fetcher: Any) -> None:
+    """Have aiokafka's fetcher keep what it has of a partition when it finds that the partition has no offset.
+
+    A partition whose leader moves is looked at twice, for the old one and for the new. aiokafka 0.14 then asserts that
+    nothing is kept of it yet, and reads no more. We name the start of each partition ourselves, so either will do. The
+    upstream cure is the same condition in `Fetcher._set_error`.
+    """
+    if "_set_error" in vars(fetcher):
+        return
+    set_error = fetcher._set_error
+
+    def set_first(place: Any, error: Exception) -> None:
+        if place not in fetcher._records:
+            set_error(place, error)
+
+    fetcher._set_error = set_first
 
 
 async def _call(assigned: Assigned, start: Mapping[TopicPartition, int]) -> None:

@@ -79,6 +79,7 @@ class KafkaFetcher:
         """Take what there is, waiting at most this long for a first record."""
         if self._stopped:
             return {}
+        self._require_reading()
         self._ids.look(self._open()._client, self._read_topics)
         try:
             with foreign_cancellation():
@@ -104,6 +105,15 @@ class KafkaFetcher:
         async with translated("asking for first offsets", self._settings.request_timeout_seconds):
             found = await self._open().beginning_offsets([place_of(place) for place in partitions])
         return {TopicPartition(*place): offset for place, offset in found.items()}
+
+    def _require_reading(self) -> None:
+        """Notice that a task of aiokafka's has ended which asks for records or for leaders: it tells nobody who waits."""
+        client = self._open()
+        for task in (client._fetcher.error_future, client._client._sync_task):
+            if task is not None and task.done():
+                error = None if task.cancelled() else task.exception()
+                cause = type(error.__cause__ or error).__name__ if error else "cancelled"
+                raise BrokerUnavailableError(f"reading has ended in the client ({cause}); connecting anew")
 
     async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         batch = await self._buffered(max_records)
