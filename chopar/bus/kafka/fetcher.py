@@ -107,7 +107,7 @@ class KafkaFetcher:
         return {TopicPartition(*place): offset for place, offset in found.items()}
 
     def _require_reading(self) -> None:
-        """Notice that a task of aiokafka's has ended which asks for records or for leaders: it tells nobody who waits."""
+        """Notice that a task of aiokafka has ended which asks for records or for leaders: it tells nobody who waits."""
         client = self._open()
         for task in (client._fetcher.error_future, client._client._sync_task):
             if task is not None and task.done():
