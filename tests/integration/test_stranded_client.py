@@ -66,6 +66,14 @@ async def test_a_refusal_to_join_again_is_said_and_not_waited_for(bootstrap: str
         assert "joining the group: InvalidSessionTimeoutError" in str(await raised_by(consumer))
 
 
+async def test_a_client_that_cancels_its_own_joining_does_not_cancel_who_fetches(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        consumer = await joined(Bench(KafkaRig(bootstrap), stack), stack)
+        consumer._open()._coordinator._coordination_task.cancel()
+        consumer._settled.clear()
+        assert "joining the group" in str(await raised_by(consumer))
+
+
 async def test_a_refusal_at_the_start_is_named(bootstrap: str) -> None:
     async with AsyncExitStack() as stack:
         topic = await Bench(KafkaRig(bootstrap), stack).topic(1)
@@ -112,6 +120,62 @@ async def test_a_division_that_aiokafka_does_not_end_is_left(bootstrap: str) -> 
         consumer = await joined(Bench(impatient(bootstrap), stack), stack)
         consumer._settled.clear()  # as `on_partitions_revoked` does, and nothing after it
         assert "not done within" in str(await raised_by(consumer))
+
+
+async def test_what_a_handler_takes_to_take_partitions_over_is_no_division(bootstrap: str) -> None:
+    async with AsyncExitStack() as stack:
+        bench = Bench(impatient(bootstrap), stack)
+        called, ready = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: object) -> None:
+            called.set()
+            await ready.wait()
+
+        consumer = bench.bus.consumer(unique("group"), [await bench.topic(1)], assigned=slow, revoked=nothing)
+        await consumer.start()
+        stack.push_async_callback(consumer.stop)
+        async with asyncio.timeout(20):
+            await called.wait()
+            for _ in range(10):  # twice as long as a division may take
+                assert await consumer.fetch(10, 0.1) == {}
+            assert not consumer.settled
+            ready.set()
+            while not consumer.settled:
+                await consumer.fetch(10, 0.1)
+
+
+async def test_a_member_asks_by_a_client_for_its_group_and_stopped_it_asks_no_more(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        bench = Bench(KafkaRig(bootstrap), stack)
+        asked: list[object] = []
+        ended = asyncio.Event()
+
+        async def asks(*what: object) -> bool:
+            asked.append(what[-1])
+            try:
+                return await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        monkeypatch.setattr("chopar.bus.kafka.fetcher.is_answered", asks)
+        bench.bus = KafkaBus(bootstrap, settings=KafkaClientSettings(unanswered_seconds=0.0))
+        consumer = await joined(bench, stack)
+        asked.clear()
+        coordinator = consumer._open()._coordinator
+        async with coordinator._coordinator_lookup_lock:
+            coordinator.coordinator_dead()
+            async with asyncio.timeout(20):
+                while not asked:
+                    await consumer.fetch(10, 0.01)
+        assert asked == [consumer._group]
+        await consumer.stop()
+        assert ended.is_set()
+        consumer._settled.clear()  # as a division does that begins while it leaves
+        for _ in range(3):
+            assert await consumer.fetch(10, 0.01) == {}
+        assert len(asked) == 1
 
 
 async def test_a_reader_whose_brokers_have_all_moved_says_so(bootstrap: str) -> None:

@@ -80,7 +80,7 @@ class KafkaConsumer(KafkaFetcher):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         self._look(answered=self.answered, settled=self._settled.is_set())
-        if not self._settled.is_set():
+        if not self._settled.is_set() and not self._stopped:
             self._raise_kept_error()
             try:
                 async with asyncio.timeout_at(deadline):
