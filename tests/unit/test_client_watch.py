@@ -84,16 +84,25 @@ async def test_a_member_that_finds_it_meanwhile_goes_on() -> None:
 
 
 @pytest.mark.parametrize("settled", [True, False])
-async def test_what_another_client_found_in_an_earlier_outage_is_not_used_in_a_later_one(*, settled: bool) -> None:
+@pytest.mark.parametrize("looks_after", [0, 1])
+async def test_what_another_client_found_in_an_earlier_outage_is_not_used_in_a_later_one(
+    *, settled: bool, looks_after: int
+) -> None:
     scene = Scene()
     scene.there = True
     await scene.look(0, answered=False)
     await scene.look(13, answered=False)  # asked, and answered only when this client had found its way itself
+    for _ in range(looks_after):
+        await scene.look(0.1, answered=False)
     await scene.look(0.1, settled=settled)
     scene.there = False
+    await scene.look(100, answered=False)
+    await scene.look(11, answered=False)
+    assert scene.asked == 1
+    await scene.look(1.1, answered=False)
+    assert scene.asked == 2
     for _ in range(60):
         await scene.look(1, answered=False)
-    assert scene.asked > 1
 
 
 async def test_a_division_without_end_is_left() -> None:

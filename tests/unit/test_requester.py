@@ -499,10 +499,12 @@ async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
+    began: list[Any] = []
     usual = rig.bus.reader
 
-    def kept(*places: Any) -> Any:
-        made.append(usual(*places))
+    def kept(places: Any) -> Any:
+        began.append(places)
+        made.append(usual(places))
         return made[-1]
 
     monkeypatch.setattr(rig.bus, "reader", kept)
@@ -519,6 +521,7 @@ async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
     await rig.provide(exchange)
     assert await one_at_last(exchange) == "delivered paper-a"
     assert len(made) == 2
+    assert sum(began[1].values()) == 1, "the resolution was read before"
 
 
 async def test_leaving_while_a_reader_is_replaced_stops_both(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
