@@ -175,6 +175,7 @@ async def test_a_member_asks_by_a_client_for_its_group_and_stopped_it_asks_no_mo
         consumer._settled.clear()  # as a division does that begins while it leaves
         for _ in range(3):
             assert await consumer.fetch(10, 0.01) == {}
+            await asyncio.sleep(0)
         assert len(asked) == 1
 
 
