@@ -142,6 +142,12 @@ def examples(array: str) -> dict[str, Any]:
     return values
 
 
+def placeholders(array: str) -> tuple[str, ...]:
+    """The values of a table's example that name no act and no source, but say that one is due."""
+    values = examples(array)
+    return (values["act"], *values["sources"])
+
+
 def example(array: str) -> str:
     """A table to begin with, in TOML: what is due as keys, what may be left out as remarks."""
     values = examples(array)

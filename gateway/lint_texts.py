@@ -12,6 +12,7 @@ from typing import Any
 from chopar.errors import IdentifierError
 from chopar.identifiers import reject_forbidden
 from gateway.flaw import Flaw, Level
+from gateway.given_keys import placeholders
 from gateway.list_version import ListVersion
 from gateway.lists.reading import called
 from gateway.prohibited_list import ProhibitedEntry
@@ -24,6 +25,9 @@ LONGEST_ID = 120
 _ID = re.compile("[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _MIXED = re.compile("[A-Za-z\u00c0-\u024f][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z\u00c0-\u024f]")
 """Latin beside Cyrillic in one word: one letter was taken for another that looks like it."""
+
+_OF_EXAMPLES = frozenset(text for array in ("entry", "ground") for text in placeholders(array))
+"""What `chopar prohibited add --example` has where one's own reading is due; kept, it would be the basis in law."""
 
 _NAMES = ("name_en", "name_uz", "name_ru")
 _MADE = frozenset({"order", "source"})
@@ -59,6 +63,9 @@ def _text(name: str, key: str, text: str) -> Iterator[Flaw]:
     if len(text) > LONGEST:
         said = f"{key} has {len(text)} characters; {LONGEST} at most"
         yield Flaw(Level.ERROR, "too_long", called(name), said)
+    if text in _OF_EXAMPLES:
+        said = f"{key} still has the words of the example, {called(text)}: say what you have read"
+        yield Flaw(Level.ERROR, "example_text", called(name), said)
     if text.isascii() and text.isprintable():
         return
     try:

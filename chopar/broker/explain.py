@@ -5,6 +5,7 @@ import http.client
 import json
 from datetime import datetime, timedelta
 
+from chopar.broker.processes import is_alive
 from chopar.broker.stack import ProcessStatus
 
 LOG_LINES = 6  # of a process's last words, in an error message
@@ -59,7 +60,9 @@ def how_it_ended(process: ProcessStatus, now: datetime) -> str:
     how = "" if process.exit is None else f" with {process.exit}"
     error = last_error(process, now)
     last = f"; its last error is {error}" if error else ""
-    return f"it ended{how} and was started again (restarts in all: {process.restarts}){last}"
+    runs = process.identity is not None and is_alive(process.identity)
+    again = " and was started again" if runs else ""
+    return f"it ended{how}{again} (restarts in all: {process.restarts}){last}"
 
 
 def last_words(process: ProcessStatus) -> str:

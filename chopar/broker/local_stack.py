@@ -71,6 +71,8 @@ def start(
     with _only_starter(place, deadline):
         running = running_stack(place.folder)
         if running is not None and running.supervised and (running.stopping or running.digest != digest):
+            if progress and not running.stopping:
+                progress("changed", 0, len(running.processes))
             stop(place.folder)
             running = None
         if running is None or not running.supervised:

@@ -123,6 +123,8 @@ def progress_words(step: str, done: int, total: int) -> str:
     """How far a step is, in words."""
     if step == "jars":
         return f"fetching Kafka's jars: {done / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB"
+    if step == "changed":
+        return "what runs was started with other ports, settings or another plan: it is stopped and started anew"
     if step == "processes":
         return f"starting: {done} of {total} are ready"
     return f"{step}: {done} of {total}"

@@ -111,7 +111,11 @@ class Small:
         self.plan.write_text(PLAN.format(second_args=second_args))
 
     def start(self) -> Stack:
-        return start(self.home, self.plan, self.base, environ=os.environ, deadline_seconds=30)
+        def tell(step: str, done: int, total: int) -> None:
+            self.told.append(step)
+
+        self.told: list[str] = []
+        return start(self.home, self.plan, self.base, tell, environ=os.environ, deadline_seconds=30)
 
     def stack(self) -> Stack:
         stack = read_stack(self.home)
@@ -220,8 +224,10 @@ def test_an_orphan_whose_command_has_changed_is_replaced(small: Small) -> None:
 
 def test_a_running_stack_follows_a_changed_plan(small: Small) -> None:
     before = small.start()
+    assert "changed" not in small.told
     small.write_plan('"other"')
     after = small.start()
+    assert small.told[0] == "changed", "said before anything is stopped"
     assert not before.supervised
     assert after.ready
     assert after.digest != before.digest

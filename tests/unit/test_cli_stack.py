@@ -103,6 +103,7 @@ def test_a_silent_holder_is_named_and_a_silent_gateway_counted() -> None:
 def test_progress_in_words() -> None:
     assert progress_words("jars", 12_000_000, 45_000_000) == "fetching Kafka's jars: 12 of 45 MB"
     assert progress_words("processes", 2, 8) == "starting: 2 of 8 are ready"
+    assert "other ports, settings or another plan: it is stopped" in progress_words("changed", 0, 8)
 
 
 def test_status_of_a_stack_whose_process_is_gone(tmp_path: Path) -> None:
@@ -162,6 +163,14 @@ def test_a_crash_loop_is_told_also_in_the_moment_in_which_all_is_ready(tmp_path:
     told = "it ended with 1 and was started again (restarts in all: 3); its last error is law_unreadable: offset 15: "
     assert f"gateway is ready, but {told}pass it over: its log is {tmp_path / 'log'}" in err
     assert (check.name, check.state, check.reason) == ("gateway", "note", f"{told}pass it over")
+
+
+def test_a_process_that_ended_with_its_supervisor_is_not_said_to_have_been_started_again(tmp_path: Path) -> None:
+    one = restarted(tmp_path / "log", timedelta(seconds=1), state="running", exit=-9)
+    one.pid = one.started = None
+    with stack_of(tmp_path, one):
+        _, _, err = call("status", home=tmp_path)
+    assert "gateway is not ready (it ended with -9 (restarts in all: 3)" in err
 
 
 @pytest.mark.parametrize(("minutes", "exit_code", "words"), [(60, 1, False), (1, 0, True)])

@@ -19,7 +19,7 @@ from gateway.access_ground import AccessGround
 from gateway.bundle import list_files
 from gateway.compared_lists import differences
 from gateway.connecting import connect
-from gateway.given_keys import KEYS, described, example, examples
+from gateway.given_keys import KEYS, described, example, examples, placeholders
 from gateway.keeping import add, verify
 from gateway.lint import errors, lint
 from gateway.list_version import ListVersion
@@ -182,8 +182,14 @@ def test_a_fault_says_what_to_do(text: str, said: str) -> None:
 @pytest.mark.parametrize("array", ["entry", "ground"])
 def test_the_example_can_be_added_and_explains_every_key(array: str) -> None:
     text = example(array)
+    act, source = placeholders(array)
     changed, [name] = add(SHIPPED, text)
     assert name.startswith(f"{array} ")
+    unread = [flaw.said for flaw in errors(lint(ListVersion.from_files(changed), READ_ON))]
+    assert len(unread) == 2, unread
+    assert act in unread[0]
+    assert source in unread[1]
+    changed, _ = add(SHIPPED, text.replace(act, "Law of a day, article 5").replace(source, "the official gazette"))
     lists = ListVersion.from_files(changed)
     assert set(errors(lint(lists, READ_ON))) == set(errors(lint(BEFORE, READ_ON)))
     for key in KEYS[array]:
