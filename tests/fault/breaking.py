@@ -258,11 +258,15 @@ class Breaker:
         return ", ".join(took)
 
     async def _break_proxy(self, step: Step) -> str:
-        broker = self._broker(step)
+        chosen = self._broker(step)
         self._begin(step.kind)
-        broker.proxy.break_down(Fault(step.kind), _DELAY_SECONDS)
-        await asyncio.sleep(PROXY_SECONDS)
-        broker.proxy.heal()
+        # Nobody talks to a broker that has come back and leads nothing yet: then it befalls another one.
+        for broker in sorted(self._cluster.brokers, key=lambda one: one is not chosen):
+            broker.proxy.break_down(Fault(step.kind), _DELAY_SECONDS)
+            await asyncio.sleep(PROXY_SECONDS)
+            broker.proxy.heal()
+            if broker.proxy.felt:
+                break
         felt = self.felt[step.kind.value] = self.felt.get(step.kind.value, 0) + broker.proxy.felt
         return f"{broker.name}, felt {felt} times"
 
