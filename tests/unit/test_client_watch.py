@@ -41,11 +41,11 @@ async def test_a_member_that_alone_does_not_find_its_coordinator_is_stranded() -
     await scene.look(0.2, answered=False)
     assert scene.asked == 1
     await scene.look(0.1, answered=False)
-    await scene.look(2.9, answered=False)
+    await scene.look(11.9, answered=False)
     assert scene.asked == 1, "it has a moment to find a broker that has just come back"
     await scene.look(0.2, answered=False)
     assert scene.asked == 2
-    with pytest.raises(BrokerUnavailableError, match=r"for 12 s, but another client is answered \(fetching runs\)"):
+    with pytest.raises(BrokerUnavailableError, match=r"for 24 s, but another client is answered \(fetching runs\)"):
         await scene.look(0.1, answered=False)
 
 
@@ -63,13 +63,10 @@ async def test_a_broker_that_is_away_is_waited_for_and_asked_for_now_and_then() 
 
 async def test_a_broker_that_is_back_for_a_moment_is_waited_for_on() -> None:
     scene = Scene()
-    found = 0
-    for second in range(600):
-        scene.there = second % 7 < 2
-        asked = scene.asked
+    for _ in range(600):
+        scene.there = scene.asked % 2 == 0  # found at every first asking, and at no second
         await scene.look(1, answered=False)
-        found += scene.there and scene.asked > asked
-    assert found > 5
+    assert scene.asked > 30
 
 
 async def test_a_member_that_finds_it_meanwhile_goes_on() -> None:

@@ -80,10 +80,12 @@ class KafkaClientSettings:
     """The same where there are so many partitions that less would be left: a fetch of less would not pay."""
 
     unanswered_seconds: float = 12.0
-    """How long a consumer or reader may be without an answer before another client is asked whether it gets one."""
+    """How long a consumer or reader may be without an answer before another client is asked whether it gets one, and
+    then, if it does, until it is given up for a new one."""
 
-    division_seconds: float = 45.0
-    """How long a division of partitions may take: aiokafka gives the others 30 s to join anew, and a dead one 6 s."""
+    division_seconds: float = 60.0
+    """How long a division of partitions may take: aiokafka gives the others 30 s to join anew, and what is asked of the
+    broker then may take three times 8 s."""
 
     look_at_topics_seconds: float = 5.0
     """How often a consumer or reader looks whether its topics are the same still: one request."""

@@ -181,7 +181,8 @@ class KafkaConsumer(KafkaFetcher):
         return self._client
 
     async def _on_revoked(self) -> None:
-        _keep_first_error(self._open()._fetcher)  # called before the first division too
+        if self._client is not None:  # while it stops there is none
+            _keep_first_error(self._client._fetcher)  # called before the first division too
         self._settled.clear()
         self._rebalances += 1
         await self._cancel_assigning()

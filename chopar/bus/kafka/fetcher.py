@@ -113,7 +113,7 @@ class KafkaFetcher:
             if task is not None and task.done():
                 error = None if task.cancelled() else task.exception()
                 cause = type(error.__cause__ or error).__name__ if error else "cancelled"
-                raise BrokerUnavailableError(f"reading has ended in the client ({cause}); connecting anew")
+                raise BrokerUnavailableError(f"reading has ended in the client ({cause})")
 
     async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         batch = await self._buffered(max_records)
