@@ -58,6 +58,8 @@ FAULTS_DUE = {"worker_kills": 20, "broker_kills": 5, "pauses": 5}
 
 ENDED_BY_A_SIGNAL = 143
 
+STOOD_STILL_SECONDS = 120.0
+"""No machine is so slow: a process needs 16 s to start at the worst, and two brokers are dead for 35."""
 GOALS = {"kill_broker": 10.0, "kill_worker": 8.0}
 """R2: the longest silence, in seconds, after a kill."""
 
@@ -256,6 +258,11 @@ def judge(found: Mapping[str, Any]) -> list[str]:
         wrong.append(f"falsely acknowledged: {len(found['falsely_acknowledged'])}")
     if not found["naive"]["lost"] and not found["naive"]["doubled"]:
         wrong.append("the naive loop was not caught: this run has broken nothing")
+    wrong += [
+        f"{kind}: a partition stood still for {max(times):.0f} s"
+        for kind, times in found["silence_seconds_of_one_partition"].items()
+        if max(times) > STOOD_STILL_SECONDS
+    ]
     wrong += [
         f"{name}: nothing passed that it could befall"
         for name, felt in found["network_faults_felt"].items()

@@ -140,6 +140,7 @@ FOUND: dict[str, Any] = {
     "faults_made": MADE,
     "network_faults_felt": {"cut": 5, "delay": 300},
     "acknowledged": 5000,
+    "silence_seconds_of_one_partition": {"kill_broker": [9.0, 12.5], "two_brokers_dead": [35.0]},
 }
 
 
@@ -157,6 +158,10 @@ def test_a_run_that_holds_is_not_failed() -> None:
         ({"faults_made": MADE | {Kind.ROLLING_RESTART: 0}}, "rolling_restart: never made"),
         ({"network_faults_felt": {"cut": 5, "delay": 0}}, "delay"),
         ({"acknowledged": 4999}, "acknowledged"),
+        (
+            {"silence_seconds_of_one_partition": {"rolling_restart": [329.29]}},
+            "rolling_restart: a partition stood still",
+        ),
     ],
 )
 def test_a_run_fails_for_what_it_found_for_too_few_faults_and_for_a_naive_loop_that_looks_right(
