@@ -195,7 +195,8 @@ def foreign_cancellation() -> Iterator[None]:
     Stands inside of `asyncio.timeout`, whose own cancellation is meant for us.
     """
     task = asyncio.current_task()
-    before = task.cancelling() if task else 0
+    # One that came while the task ran (a signal's handler does that) is counted already, and comes at the next await.
+    before = task.cancelling() - getattr(task, "_must_cancel", False) if task else 0
     try:
         yield
     except asyncio.CancelledError as error:
