@@ -45,10 +45,13 @@ async def test_who_is_cancelled_while_it_runs_ends_too() -> None:
 
 
 async def test_a_time_out_around_it_is_a_time_out() -> None:
-    with pytest.raises(TimeoutError):
+    async def wait() -> None:
         async with asyncio.timeout(0):
             with foreign_cancellation():
                 await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await wait()
 
 
 async def test_who_was_cancelled_before_and_went_on_still_tells_the_two_apart() -> None:
