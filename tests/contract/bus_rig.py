@@ -93,9 +93,9 @@ def layout(name: str, partitions: int = 2, **settings: str) -> TopicLayout:
     return TopicLayout(name, partitions, {"message.timestamp.type": "LogAppendTime", **named})
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Wait until a condition holds; fail when it does not in time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
         await asyncio.sleep(0.005)
