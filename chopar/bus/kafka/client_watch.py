@@ -135,6 +135,22 @@ async def is_answered(settings: KafkaClientSettings, options: dict[str, Any], gr
         await closed(client.close(), settings)
 
 
+def require_running(client: Any) -> None:
+    """Notice that a task of aiokafka has ended which asks for records or for leaders: it tells nobody who waits.
+
+    Args:
+        client: a consumer that has started.
+
+    Raises:
+        BrokerUnavailableError: it reads no more.
+    """
+    for task in (client._fetcher.error_future, client._client._sync_task):
+        if task is not None and task.done():
+            error = _error_of(task)
+            cause = type(error.__cause__ or error).__name__ if error else "cancelled"
+            raise BrokerUnavailableError(f"reading has ended in the client ({cause})")
+
+
 def standing_of(client: Any) -> str:
     """Say how the background tasks of a stranded consumer of aiokafka stand, for whoever looks for the cause.
 
@@ -161,5 +177,9 @@ def standing_of(client: Any) -> str:
 def _ended(task: asyncio.Task[Any]) -> str:
     if not task.done():
         return "runs"
-    error = None if task.cancelled() else task.exception()
+    error = _error_of(task)
     return "cancelled" if task.cancelled() else f"ended by {type(error).__name__}" if error else "ended"
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 
-from chopar.bus.kafka.client_watch import ClientWatch, is_answered, standing_of
+from chopar.bus.kafka.client_watch import ClientWatch, is_answered, require_running, standing_of
 from chopar.bus.kafka.connection import (
     KafkaClientSettings,
     closed,
@@ -79,8 +79,9 @@ class KafkaFetcher:
         """Take what there is, waiting at most this long for a first record."""
         if self._stopped:
             return {}
-        self._require_reading()
-        self._ids.look(self._open()._client, self._read_topics)
+        client = self._open()
+        require_running(client)
+        self._ids.look(client._client, self._read_topics)
         try:
             with foreign_cancellation():
                 return await self._fetch(max_records, timeout_seconds)
@@ -105,15 +106,6 @@ class KafkaFetcher:
         async with translated("asking for first offsets", self._settings.request_timeout_seconds):
             found = await self._open().beginning_offsets([place_of(place) for place in partitions])
         return {TopicPartition(*place): offset for place, offset in found.items()}
-
-    def _require_reading(self) -> None:
-        """Notice that a task of aiokafka has ended which asks for records or for leaders: it tells nobody who waits."""
-        client = self._open()
-        for task in (client._fetcher.error_future, client._client._sync_task):
-            if task is not None and task.done():
-                error = None if task.cancelled() else task.exception()
-                cause = type(error.__cause__ or error).__name__ if error else "cancelled"
-                raise BrokerUnavailableError(f"reading has ended in the client ({cause})")
 
     async def _fetch(self, max_records: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         batch = await self._buffered(max_records)
