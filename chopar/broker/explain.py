@@ -5,7 +5,6 @@ import http.client
 import json
 from datetime import datetime, timedelta
 
-from chopar.broker.processes import is_alive
 from chopar.broker.stack import ProcessStatus
 
 LOG_LINES = 6  # of a process's last words, in an error message
@@ -60,8 +59,7 @@ def how_it_ended(process: ProcessStatus, now: datetime) -> str:
     how = "" if process.exit is None else f" with {process.exit}"
     error = last_error(process, now)
     last = f"; its last error is {error}" if error else ""
-    runs = process.identity is not None and is_alive(process.identity)
-    again = " and was started again" if runs else ""
+    again = " and was started again" if process.runs else ""
     return f"it ended{how}{again} (restarts in all: {process.restarts}){last}"
 
 

@@ -113,7 +113,7 @@ def stop(home: Path, progress: Progress | None = None) -> Stack | None:
         stack = Stack(supervisor.pid, supervisor.started, started_at="", plan="", digest="", port_base=0)
     supervisor = supervisor or stack.supervisor
     for process in stack.processes:
-        if process.identity is None or not is_alive(process.identity):
+        if not process.runs:
             process.pid, process.started = None, None
     if send_signal(supervisor, signal.SIGTERM):
         _see_off(supervisor, stack.processes, progress)
@@ -131,7 +131,7 @@ def _see_off(supervisor: ProcessIdentity, processes: Sequence[ProcessStatus], pr
     deadline = time.monotonic() + 10 + (sum(process.stop_seconds for process in processes) or _GIVE_UP_SECONDS)
     told = -1
     while is_alive(supervisor) and time.monotonic() < deadline:
-        stopped = sum(process.identity is None or not is_alive(process.identity) for process in processes)
+        stopped = sum(not process.runs for process in processes)
         if progress and stopped != told:
             progress("processes", stopped, len(processes))
             told = stopped

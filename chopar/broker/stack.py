@@ -66,6 +66,11 @@ class ProcessStatus:
         """Which process runs for it, if one does."""
         return ProcessIdentity(self.pid, self.started) if self.pid is not None and self.started else None
 
+    @property
+    def runs(self) -> bool:
+        """Whether that process is alive now, whatever was written down of it."""
+        return self.identity is not None and is_alive(self.identity)
+
 
 @dataclass(slots=True)
 class Stack:

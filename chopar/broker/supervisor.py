@@ -23,7 +23,7 @@ from chopar.broker.launch import Launcher, put_aside
 from chopar.broker.member import Member, write_log
 from chopar.broker.plan import load_plan
 from chopar.broker.ports import DEFAULT_PORT_BASE, require_free
-from chopar.broker.processes import end_process, identity_of, is_alive
+from chopar.broker.processes import end_process, identity_of
 from chopar.broker.stack import FileMark, Home, ProcessStatus, Stack, mark_of, read_stack, write_stack
 from chopar.broker.supervisor_lock import SupervisorLock
 from chopar.errors import ChoparError, ConfigurationError
@@ -66,7 +66,7 @@ class Supervisor:
         adopted = False
         unwanted = []
         for process in former.processes if former else ():
-            if process.identity is None or not is_alive(process.identity):
+            if not process.runs:
                 continue
             member = self._members.get(process.name)
             if member is not None and process.kind != "task" and process.command_digest == member.status.command_digest:

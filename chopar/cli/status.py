@@ -54,10 +54,9 @@ def status(context: typer.Context) -> int:
 def row(process: "ProcessStatus", lags: dict[str, int] | None, home: Path, now: datetime) -> dict[str, Any]:
     """One process as it is printed; a task has run to its end and is ready then."""
     from chopar.broker.explain import restarted_lately
-    from chopar.broker.processes import is_alive, memory_bytes
+    from chopar.broker.processes import memory_bytes
 
-    identity = process.identity
-    alive = identity is not None and is_alive(identity)
+    alive = process.runs
     return {
         "name": process.name,
         "kind": process.kind,
@@ -69,7 +68,7 @@ def row(process: "ProcessStatus", lags: dict[str, int] | None, home: Path, now: 
         "restarts": process.restarts,
         "restarted_lately": restarted_lately(process, now),
         "exit": process.exit,
-        "memory_bytes": memory_bytes(identity.pid) if alive and identity is not None else None,
+        "memory_bytes": memory_bytes(process.pid) if alive and process.pid is not None else None,
         "lag": _lag(process.name, lags, home) if process.kind == "process" else None,
         "log": process.log,
         "problem": process.problem,
