@@ -60,6 +60,7 @@ ENDED_BY_A_SIGNAL = 143
 
 STOOD_STILL_SECONDS = 120.0
 """No machine is so slow: a process needs 16 s to start at the worst, and two brokers are dead for 35."""
+
 GOALS = {"kill_broker": 10.0, "kill_worker": 8.0}
 """R2: the longest silence, in seconds, after a kill."""
 

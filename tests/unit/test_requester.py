@@ -495,6 +495,11 @@ async def test_a_broker_that_is_away_is_said_and_iterating_again_loses_nothing(r
     assert await one_at_last(exchange) == "delivered paper-a"
 
 
+async def lost(*_: Any) -> NoReturn:
+    """The fetch of a reader that has lost its way."""
+    raise BrokerUnavailableError("no broker has answered, but another client is answered")
+
+
 async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,9 +516,6 @@ async def test_a_reader_that_has_lost_its_way_is_replaced_where_it_stood(
     exchange = await rig.ask()
     await rig.resolve(exchange)
     assert await one(exchange) == "resolved"
-
-    async def lost(*_: Any) -> NoReturn:
-        raise BrokerUnavailableError("no broker has answered, but another client is answered")
 
     monkeypatch.setattr(made[0], "fetch", lost)
     with pytest.raises(BrokerUnavailableError):
@@ -547,9 +549,6 @@ async def test_leaving_while_a_reader_is_replaced_stops_both(rig: Rig, monkeypat
 
     monkeypatch.setattr(rig.bus, "reader", kept)
     await rig.ask()
-
-    async def lost(*_: Any) -> NoReturn:
-        raise BrokerUnavailableError("no broker has answered, but another client is answered")
 
     monkeypatch.setattr(made[0], "fetch", lost)
     async with asyncio.timeout(10):
